@@ -1,0 +1,1 @@
+"""One question a file; `interp list` prints them."""

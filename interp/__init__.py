@@ -1,0 +1,1 @@
+"""Reading, writing and measuring what happens inside a network (docs in README.md)."""
