@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any, get_args
 
 
 class Refused(ValueError):
@@ -26,3 +27,9 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> Refused:
     else:
         hint = "Allowed: " + (", ".join(names[:20]) or "none") + (", …" if len(names) > 20 else "") + "."
     return Refused(f"There is no {kind} {given!r}. {hint}")
+
+
+def one_of(kind: str, given: str, literal: Any) -> None:
+    """Refuses a value that is not among those of a `typing.Literal`."""
+    if given not in get_args(literal):
+        raise unknown(kind, str(given), get_args(literal))

@@ -1,0 +1,91 @@
+"""Networks on disk: `weights.safetensors` and `config.json`, never a pickle.
+
+The weights are written first, then the config with the weights' SHA-256: each to a temporary file, synced, renamed. A
+folder without its config, or whose weights do not have that sum, is refused and not half-loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from boltons.fileutils import atomic_save
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+
+from models.networks.families import NetworkConfig, network_class
+from models.networks.hooked import HookedModel
+from models.refusals import BadFile, Refused
+
+FORMAT = "interp-lab network 1"
+
+
+def save_model(model: HookedModel, folder: Path) -> None:
+    """Writes a network or a population; the folder is made where it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+    content = safetensors.torch.save(weights)
+    record = {
+        "format": FORMAT,
+        "network": asdict(model.config),
+        "seeds": model.seeds if model.seeds is not None else model.seed,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    write_file(folder / "weights.safetensors", content)
+    write_file(folder / "config.json", (json.dumps(record, indent=2) + "\n").encode())
+
+
+def load_model(folder: Path | str, *, device: str | torch.device = "cpu") -> HookedModel:
+    """The network that `save_model` wrote there; raises `BadFile`, naming the file, for anything else."""
+    folder = Path(folder)
+    record = read_record(folder / "config.json")
+    content = read_file(folder / "weights.safetensors")
+    if hashlib.sha256(content).hexdigest() != record.get("sha256"):
+        raise BadFile(
+            f"{folder / 'weights.safetensors'} is truncated or altered: it does not have the SHA-256 that "
+            f"config.json gives. Train or save the network again."
+        )
+    try:
+        model = _empty_network(record)
+        model.load_state_dict(safetensors.torch.load(content))
+    except (ValidationError, Refused, SafetensorError, KeyError, RuntimeError, AttributeError) as error:
+        raise BadFile(f"{folder} does not hold a network of this version: {error}") from error
+    return model.to(device)
+
+
+def _empty_network(record: dict[str, Any]) -> HookedModel:
+    config = TypeAdapter(NetworkConfig).validate_python(record["network"])
+    seeds = record["seeds"]
+    model = network_class(config)(config, seeds=seeds)
+    return model.to(dtype=getattr(torch, record["dtype"]))
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The JSON object of a file of ours; raises `BadFile` when it is missing, torn or foreign."""
+    try:
+        record = json.loads(read_file(path))
+    except ValueError as error:
+        raise BadFile(f"{path} is truncated or no JSON: {error}") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise BadFile(f"{path} was not written by this laboratory: its format is not {FORMAT!r}.")
+    return record
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file; raises `BadFile` naming it when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadFile(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a whole file or nothing: temporary file beside it, synced, renamed."""
+    with atomic_save(str(path), overwrite_part=True) as file:
+        file.write(content)

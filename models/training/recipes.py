@@ -1,0 +1,86 @@
+"""Recipes: named triples of network, data and training (no torch is imported here).
+
+`3b1b` is the network of 3Blue1Brown's *Deep Learning*, chapters 1 and 2 (Sanderson 2017,
+https://www.3blue1brown.com/topics/neural-networks), trained as Nielsen trains his; `nielsen-30` and `nielsen-100` are
+those of Nielsen, *Neural Networks and Deep Learning* (2015), chapter 1 (http://neuralnetworksanddeeplearning.com).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from models.networks.families import NetworkConfig
+from models.networks.mlp_config import MLPConfig
+from models.refusals import Refused, unknown
+from models.training.training_config import FORBID, Optimizer, TrainingConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Which network is trained on which data, and how. `data` names a data set of `models.load_data`."""
+
+    name: str
+    about: str
+    network: NetworkConfig
+    data: str
+    training: TrainingConfig
+
+    __pydantic_config__: ClassVar[dict[str, str]] = FORBID
+
+    def __post_init__(self) -> None:
+        if self.training.loss == "cross_entropy" and self.network.output != "identity":
+            raise Refused(
+                f"Cross-entropy is computed from logits: output 'identity' goes with it, not {self.network.output!r}."
+            )
+
+    def but(self, **changes: object) -> Recipe:
+        """This recipe with another rate, epochs, batch_size …: fields of the training config or of its optimizer."""
+        training, optimizer = self.training, self.training.optimizer
+        for name, value in changes.items():
+            if name in Optimizer.__dataclass_fields__:
+                optimizer = replace(optimizer, **{name: value})  # type: ignore[arg-type]
+            elif name in TrainingConfig.__dataclass_fields__:
+                training = replace(training, **{name: value})  # type: ignore[arg-type]
+            else:
+                raise unknown(
+                    "training setting", name, [*TrainingConfig.__dataclass_fields__, *Optimizer.__dataclass_fields__]
+                )
+        return replace(self, training=replace(training, optimizer=optimizer))
+
+
+def _nielsen(name: str, about: str, *hidden: int) -> Recipe:
+    network = MLPConfig((784, *hidden, 10), activation="sigmoid", output="sigmoid", initialisation="normal")
+    training = TrainingConfig("squared_error", Optimizer("sgd", rate=3.0), batch_size=10, epochs=30)
+    return Recipe(name, about, network, "mnist", training)
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            "digits-mlp",
+            "64-32-32-10 ReLU, cross-entropy, Adam, on the bundled digits: seconds for many seeds",
+            MLPConfig((64, 32, 32, 10), activation="relu", initialisation="kaiming"),
+            "digits",
+            TrainingConfig("cross_entropy", Optimizer("adam", rate=3e-3), batch_size=50, epochs=40),
+        ),
+        _nielsen("3b1b", "784-16-16-10 sigmoid, squared error, rate 3.0: the network of the videos", 16, 16),
+        _nielsen("nielsen-30", "784-30-10 sigmoid, squared error, rate 3.0: Nielsen's first", 30),
+        _nielsen("nielsen-100", "784-100-10 sigmoid, squared error, rate 3.0: Nielsen's wider", 100),
+        Recipe(
+            "relu-mlp",
+            "784-128-64-10 ReLU, cross-entropy, Adam, on MNIST",
+            MLPConfig((784, 128, 64, 10), activation="relu", initialisation="kaiming"),
+            "mnist",
+            TrainingConfig("cross_entropy", Optimizer("adam", rate=1e-3), batch_size=128, epochs=10),
+        ),
+    )
+}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of this name; a name that does not exist is refused with the nearest."""
+    if name not in RECIPES:
+        raise unknown("recipe", name, RECIPES)
+    return RECIPES[name]
