@@ -1,0 +1,101 @@
+"""The run's log: `metrics.jsonl`, one line for each seed and epoch, cut back to the checkpoint when a run resumes.
+
+Columns: `seed, epoch, step, rate, train_loss` (mean over the epoch's batches; at epoch 0, none), and on the test split
+`test_loss` and, for classes, `test_accuracy`. A seed that diverges gets one last line with `diverged: true`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from models.data.dataset import Dataset
+from models.networks.saving import read_file, write_file
+from models.refusals import BadFile
+from models.training.losses import LOSSES, targets_for
+from models.training.population import Population
+
+Row = dict[str, Any]
+CHUNK = 1_000
+
+
+def epoch_rows(population: Population, test: Dataset) -> list[Row]:
+    """A row for each seed that goes on, after an epoch (or before the first)."""
+    scores = test_scores(population, test)
+    losses = (population.loss_sum / population.steps_per_epoch).tolist()
+    rows = []
+    for place, seed in enumerate(population.seeds):
+        if population.diverged_at[place] < 0:
+            train = {} if population.step == 0 else {"train_loss": losses[place]}
+            rate = {"rate": float(population.rates()[place])}
+            measured = {name: values[place] for name, values in scores.items()}
+            rows.append({"seed": seed, "epoch": population.epoch, "step": population.step} | rate | train | measured)
+    return [{key: value for key, value in row.items() if not _nan(value)} for row in rows]
+
+
+def divergence_rows(population: Population, known: set[int]) -> list[Row]:
+    """A last row for each seed that has diverged and is not yet known to have."""
+    return [
+        {"seed": seed, "epoch": step // population.steps_per_epoch, "step": step, "rate": rate, "diverged": True}
+        for seed, step, rate in population.divergences
+        if seed not in known
+    ]
+
+
+@torch.no_grad()
+def test_scores(population: Population, test: Dataset) -> dict[str, list[float]]:
+    """`test_loss` and, for classes, `test_accuracy` of every seed on these examples."""
+    loss, outputs = population.recipe.training.loss, population.recipe.network.sizes[-1]
+    targets = targets_for(loss, test.targets, outputs, population.model.dtype)
+    total = torch.zeros(len(population.seeds), dtype=torch.float64)
+    right = torch.zeros(len(population.seeds), dtype=torch.float64)
+    for start in range(0, len(test), CHUNK):
+        part = slice(start, start + CHUNK)
+        answers = population.model(test.inputs[part].to(population.inputs)).cpu()
+        total += LOSSES[loss](answers, targets[part]).double() * answers.shape[-2]
+        right += _right(answers, test.targets[part])
+    scores = {"test_loss": (total / len(test)).tolist()}
+    return scores if test.targets.is_floating_point() else scores | {"test_accuracy": (right / len(test)).tolist()}
+
+
+def _right(answers: Tensor, targets: Tensor) -> Tensor:
+    if targets.is_floating_point():
+        return torch.zeros(len(answers), dtype=torch.float64)
+    return (answers.argmax(dim=-1) == targets).sum(dim=-1).double()
+
+
+def append_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Appends rows and hands them to the operating system."""
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+
+
+def cut_back(path: Path, step: int) -> list[Row]:
+    """Leaves the rows up to this step: those after it, and a torn last line, were never part of the resumed run."""
+    whole = [line for line in _lines(path) if line.endswith("\n")]
+    kept = [row for row in map(json.loads, whole) if row["step"] <= step]
+    write_file(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+    return kept
+
+
+def read_metrics(path: Path) -> pd.DataFrame:
+    """The log as a table; raises `BadFile` when it is missing or torn."""
+    try:
+        return pd.DataFrame([json.loads(line) for line in _lines(path)])
+    except ValueError as error:
+        raise BadFile(f"{path} is truncated or altered: {error}") from error
+
+
+def _lines(path: Path) -> list[str]:
+    return read_file(path).decode(errors="replace").splitlines(keepends=True)
+
+
+def _nan(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

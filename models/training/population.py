@@ -1,0 +1,126 @@
+"""A population in training: many seeds, one batched network, one step at a time.
+
+Each seed has its own initialisation and its own order of the data, a pure function of (seed, epoch); the losses are
+summed over seeds, so each seed's gradient is its own. A seed whose loss is no longer finite is frozen: its weights stay
+as they are, and the others go on as if it were not there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from models.data.dataset import Dataset
+from models.networks.families import network_class
+from models.refusals import Refused
+from models.seeds import generator
+from models.training.losses import LOSSES, targets_for
+from models.training.optimizers import Updates
+from models.training.recipes import Recipe
+from models.training.schedules import Plateau, factor_at
+
+
+class Divergence(NamedTuple):
+    """Where a seed's loss stopped being finite."""
+
+    seed: int
+    step: int
+    rate: float
+
+
+class Population:
+    """The networks of a recipe's seeds, between two steps of their training."""
+
+    def __init__(self, recipe: Recipe, data: Dataset, seeds: Sequence[int], device: torch.device) -> None:
+        config = recipe.training
+        dtype = getattr(torch, config.dtype)
+        self.recipe, self.seeds = recipe, tuple(seeds)
+        self.model = network_class(recipe.network)(recipe.network, seeds=seeds).to(device=device, dtype=dtype)
+        self.inputs = data.inputs.to(device=device, dtype=dtype)
+        self.targets = targets_for(config.loss, data.targets, recipe.network.sizes[-1], dtype).to(device)
+        self.batch_size = len(self.inputs) if config.batch_size == "full" else config.batch_size
+        if self.batch_size > len(self.inputs):
+            raise Refused(f"A batch of {self.batch_size} is more than the {len(self.inputs)} training examples.")
+        self.steps_per_epoch = math.ceil(len(self.inputs) / self.batch_size)
+        self.steps = config.epochs * self.steps_per_epoch
+        self.step = 0
+        self.updates = Updates(config.optimizer, list(self.model.parameters()))
+        self.plateau = Plateau(config.schedule, len(self.seeds))
+        self.loss_sum = torch.zeros(len(self.seeds), dtype=torch.float64)
+        self.diverged_at = torch.full((len(self.seeds),), -1, dtype=torch.int64)
+        self.diverged_rate = torch.zeros(len(self.seeds), dtype=torch.float64)
+        self._factor: float | None = None
+        self._order: tuple[int, Tensor] | None = None
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that have ended."""
+        return self.step // self.steps_per_epoch
+
+    @property
+    def divergences(self) -> list[Divergence]:
+        """The seeds that are frozen, with step and rate."""
+        rows = zip(self.seeds, self.diverged_at.tolist(), self.diverged_rate.tolist(), strict=True)
+        return [Divergence(seed, step, rate) for seed, step, rate in rows if step >= 0]
+
+    def advance(self) -> None:
+        """One step of every seed that is not frozen."""
+        if self.step % self.steps_per_epoch == 0:
+            self.loss_sum.zero_()
+        self._set_rates()
+        losses = LOSSES[self.recipe.training.loss](*self._batch())
+        total = losses.sum()
+        gradients = torch.autograd.grad(total, self.updates.parameters)
+        if not math.isfinite(total.item()):
+            gradients = self._freeze(losses.detach().cpu(), gradients)
+        self.updates.apply(gradients, self.step)
+        self.loss_sum += losses.detach().cpu()
+        self.step += 1
+        if self.step % self.steps_per_epoch == 0:
+            self.plateau.see(self.loss_sum / self.steps_per_epoch)
+            self._factor = None
+
+    def rates(self) -> Tensor:
+        """The learning rate of each seed at this step, `[seed]`."""
+        config = self.recipe.training
+        return self.plateau.factor * (config.optimizer.rate * factor_at(config.schedule, self.step, self.steps))
+
+    def _set_rates(self) -> None:
+        factor = factor_at(self.recipe.training.schedule, self.step, self.steps)
+        if factor != self._factor:
+            self._factor = factor
+            self.updates.set_rates(torch.where(self.diverged_at < 0, self.rates(), 0.0).to(self.inputs.device))
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        if self.batch_size == len(self.inputs):
+            return self.model(self.inputs), self.targets
+        epoch, place = divmod(self.step, self.steps_per_epoch)
+        rows = self._order_of(epoch)[:, place * self.batch_size : (place + 1) * self.batch_size]
+        picked = rows.reshape(-1)
+        inputs = self.inputs.index_select(0, picked).view(*rows.shape, *self.inputs.shape[1:])
+        targets = self.targets.index_select(0, picked).view(*rows.shape, *self.targets.shape[1:])
+        return self.model(inputs), targets
+
+    def _order_of(self, epoch: int) -> Tensor:
+        if self._order is None or self._order[0] != epoch:
+            orders = [data_order(seed, epoch, len(self.inputs)) for seed in self.seeds]
+            self._order = (epoch, torch.stack(orders).to(self.inputs.device))
+        return self._order[1]
+
+    def _freeze(self, losses: Tensor, gradients: Sequence[Tensor]) -> list[Tensor]:
+        newly = ~losses.isfinite() & (self.diverged_at < 0)
+        self.diverged_at[newly] = self.step
+        self.diverged_rate[newly] = self.rates()[newly]
+        self._factor = None
+        self._set_rates()
+        going = (self.diverged_at < 0).to(self.inputs.device)
+        return [torch.where(going.view(-1, *[1] * (g.ndim - 1)), g, 0.0) for g in gradients]
+
+
+def data_order(seed: int, epoch: int, examples: int) -> Tensor:
+    """In which order this seed sees the examples in this epoch, `[example]`: a pure function of its arguments."""
+    return torch.randperm(examples, generator=generator(seed, "order", epoch))

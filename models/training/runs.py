@@ -1,0 +1,111 @@
+"""Trained networks on disk: runs, and the cache of them, a folder a seed.
+
+A run is a folder with `recipe.json`, `metrics.jsonl` and `seed-N/` for every seed. The cache holds one such folder for
+each digest of recipe, data, training code and torch version; seeds that are there are loaded, the missing ones train
+together beside it (resumed if that was cut short) and move in when they are done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import platformdirs
+from filelock import FileLock
+from pydantic import TypeAdapter, ValidationError
+
+from models.data.dataset import Dataset
+from models.data.digits import load_data
+from models.networks.hooked import HookedModel, population
+from models.networks.saving import load_model, read_record
+from models.refusals import BadFile, Refused
+from models.seeds import seed_tuple
+from models.training.digests import recipe_digest
+from models.training.metrics import append_rows, read_metrics
+from models.training.population import Divergence
+from models.training.recipes import Recipe
+from models.training.train import Trained, seed_folder, train, write_recipe
+
+
+def cache_folder() -> Path:
+    """Where trained networks are kept: `INTERP_CACHE_DIR`, else the user's cache folder."""
+    given = os.environ.get("INTERP_CACHE_DIR")
+    return (Path(given) if given else platformdirs.user_cache_path("interp-lab")) / "trained"
+
+
+def trained(
+    recipe: Recipe, *, seeds: int | Sequence[int], data: Dataset | None = None, device: str = "auto"
+) -> Trained:
+    """The recipe's networks for these seeds: from the cache as far as they are there, the others trained now."""
+    data = load_data(recipe.data) if data is None else data
+    chosen = seed_tuple(seeds)
+    digest = recipe_digest(recipe, data)
+    run = cache_folder() / f"{recipe.name}-{digest[:16]}"
+    run.mkdir(parents=True, exist_ok=True)
+    with FileLock(run / "lock"):
+        missing = [seed for seed in chosen if not (seed_folder(run, seed) / "metrics.jsonl").exists()]
+        if missing:
+            write_recipe(run, recipe, digest)
+            _train_into(run, recipe, missing, data, device)
+        return _collect(run, chosen)
+
+
+def _train_into(run: Path, recipe: Recipe, seeds: Sequence[int], data: Dataset, device: str) -> None:
+    name = hashlib.sha256(json.dumps(list(seeds)).encode()).hexdigest()[:12]
+    beside = run / f"training-{name}"
+    done = train(recipe, seeds=seeds, data=data, folder=beside, resume=True, device=device)
+    for seed in seeds:
+        place = seed_folder(beside, seed)
+        place.mkdir(exist_ok=True)
+        rows = done.metrics[done.metrics["seed"] == seed]
+        (place / "metrics.jsonl").unlink(missing_ok=True)
+        append_rows(place / "metrics.jsonl", [row.dropna().to_dict() for _, row in rows.iterrows()])
+        place.rename(seed_folder(run, seed))
+    shutil.rmtree(beside)
+
+
+def _collect(run: Path, seeds: Sequence[int]) -> Trained:
+    metrics = pd.concat([read_metrics(seed_folder(run, seed) / "metrics.jsonl") for seed in seeds], ignore_index=True)
+    return _trained(run, seeds, metrics)
+
+
+def _trained(run: Path, seeds: Sequence[int], metrics: pd.DataFrame) -> Trained:
+    divergences = _divergences(metrics)
+    gone = {d.seed for d in divergences}
+    members = [load_model(seed_folder(run, seed)) for seed in seeds if seed not in gone]
+    return Trained(population(members), metrics, divergences)
+
+
+def _divergences(metrics: pd.DataFrame) -> tuple[Divergence, ...]:
+    if "diverged" not in metrics:
+        return ()
+    rows = metrics[metrics["diverged"].eq(True)]
+    return tuple(Divergence(int(row.seed), int(row.step), float(row.rate)) for row in rows.itertuples())
+
+
+def load_run(folder: Path | str) -> tuple[Recipe, Trained]:
+    """A run that `train` or `interp train` wrote: its recipe, and its networks as one population.
+
+    Raises `BadFile` when the folder is no run, or one that has not ended.
+    """
+    run = Path(folder)
+    if not run.is_dir():
+        raise BadFile(f"There is no run {run}: give a folder that `interp train` wrote.")
+    recipe = read_recipe(run)
+    seeds = sorted(int(path.name.removeprefix("seed-")) for path in run.glob("seed-*"))
+    if not seeds:
+        raise BadFile(f"{run} holds no trained network: its training has not ended. Go on with --resume.")
+    return recipe, _trained(run, seeds, read_metrics(run / "metrics.jsonl"))
+
+
+def read_recipe(run: Path) -> Recipe:
+    """The recipe of a run; raises `BadFile` when it cannot be read or is of another version."""
+    try:
+        return TypeAdapter(Recipe).validate_python(read_record(run / "recipe.json")["recipe"])
+    except (KeyError, ValidationError, Refused) as error:
+        raise BadFile(f"{run / 'recipe.json'} is no recipe of this version: {error}") from error
