@@ -1,0 +1,97 @@
+"""What a data set must be before anybody sees it, and what a choice of its rows must be: refused with the
+figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Int
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from models.data.splits import SPLITS
+from models.refusals import Refused, unknown
+
+
+def check_selection(which: ArrayLike | Tensor, total: int) -> Int[np.ndarray, " chosen"]:
+    """The row numbers that a mask or a list of row numbers picks; `Refused` when they do not fit, or are
+    none."""
+    choice = np.asarray(which)
+    if choice.ndim != 1 or (choice.size and choice.dtype.kind not in "biu"):
+        raise Refused(
+            f"A choice of rows has the type {choice.dtype} and the shape {choice.shape}. Allowed: {_CHOICES}"
+        )
+    if choice.dtype.kind == "b" and len(choice) != total:
+        raise Refused(f"The mask has {len(choice)} entries for {total} examples. Give one per example.")
+    rows = np.flatnonzero(choice) if choice.dtype.kind == "b" else choice
+    if not len(rows):
+        raise Refused(f"None of the {total} examples is chosen. Loosen the condition.")
+    if rows.min() < 0 or rows.max() >= total:
+        raise Refused(
+            f"Row numbers from {rows.min()} to {rows.max()} do not fit: allowed are 0 to {total - 1}."
+        )
+    return rows.astype(np.int64)
+
+
+_CHOICES = "one bool per example, or row numbers."
+
+
+def check_lengths(name: str, **parts: Sized) -> None:
+    """Raise `Refused` unless all parts have the same number of rows, at least one."""
+    lengths = {part: len(rows) for part, rows in parts.items()}
+    if len(set(lengths.values())) > 1:
+        figures = ", ".join(f"{part} {length}" for part, length in lengths.items())
+        raise Refused(f"Lengths differ in {name!r}: {figures}. Give one row of each per example.")
+    if 0 in lengths.values():
+        raise Refused(f"The data set {name!r} has no examples.")
+
+
+def check_inputs(inputs: Tensor, image_shape: tuple[int, int] | None) -> None:
+    """Raise `Refused` unless inputs are finite float32 vectors, of the image's size where they are images."""
+    if inputs.ndim != 2 or inputs.dtype != torch.float32:
+        raise Refused(f"Inputs are {inputs.dtype} {list(inputs.shape)}. Allowed: float32 [example, feature].")
+    _check_finite("inputs", inputs)
+    if image_shape is not None and image_shape[0] * image_shape[1] != inputs.shape[1]:
+        raise Refused(f"Images of {image_shape[0]} x {image_shape[1]} do not have {inputs.shape[1]} pixels.")
+
+
+def check_targets(targets: Tensor, classes: int) -> None:
+    """Raise `Refused` unless targets are class numbers within `classes`, or finite numbers to predict."""
+    if targets.ndim == 2 and targets.is_floating_point() and classes == 0:
+        _check_finite("targets", targets)
+    elif targets.ndim != 1 or targets.dtype != torch.int64 or classes == 0:
+        raise Refused(
+            f"Targets are {targets.dtype} {list(targets.shape)} with {classes} classes. Allowed: int64 "
+            "[example] with at least one class, or floats [example, output] with 0 classes."
+        )
+    elif int(targets.min()) < 0 or int(targets.max()) >= classes:
+        raise Refused(
+            f"Targets go from {targets.min()} to {targets.max()}; {classes} classes are 0 to {classes - 1}."
+        )
+
+
+def _check_finite(what: str, values: Tensor) -> None:
+    low, high = torch.aminmax(values)  # NaN if any is NaN; one pass, no copy
+    if not bool(torch.isfinite(low) & torch.isfinite(high)):
+        bad = ~torch.isfinite(values).all(dim=1)
+        first = int(bad.nonzero()[0])
+        raise Refused(f"{int(bad.sum())} of {len(values)} {what} have NaN or Inf, the first in row {first}.")
+
+
+def check_examples(examples: pd.DataFrame) -> None:
+    """Raise `Refused` unless the table is indexed 0, 1, 2, ... and says a known split for each row."""
+    if not examples.index.equals(pd.RangeIndex(len(examples))):
+        raise Refused("The index of `examples` is not 0, 1, 2, ... Call reset_index(drop=True) on it first.")
+    if "split" not in examples:
+        raise Refused(
+            f"`examples` has no column 'split' (it has {list(examples.columns)}). Say which part each is in."
+        )
+    if not examples.columns.is_unique:
+        raise Refused(f"`examples` has columns of one name: {list(examples.columns)}.")
+    strange: list[Any] = sorted(set(examples["split"]) - set(SPLITS), key=str)
+    if strange:
+        raise unknown("split", str(strange[0]), SPLITS)
