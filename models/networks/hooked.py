@@ -9,7 +9,7 @@ https://github.com/TransformerLensOrg/TransformerLens); hooks are attached with 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
 from transformer_lens.hook_points import HookPoint
@@ -68,7 +68,7 @@ class HookedModel(HookedRootModule):
         """What the parameters are."""
         return next(self.parameters()).dtype
 
-    def member(self, seed: int) -> Self:
+    def member(self, seed: int) -> HookedModel:
         """The network of this seed alone: a copy without the seed axis."""
         place = self._place(seed)
         alone = type(self)(self.config, seeds=seed).to(device=self.device, dtype=self.dtype)

@@ -1,0 +1,183 @@
+"""What every network of every family must keep. A new network joins by one line in `CASES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.networks.families import network_class
+from models.networks.hooked import HookedModel, population
+from models.networks.mlp_config import MLPConfig
+from models.networks.saving import load_model, save_model
+from models.refusals import Refused
+from models.seeds import generator
+
+
+@dataclass(frozen=True)
+class Case:
+    config: Any
+    inputs: Callable[[torch.Generator], Tensor]
+    layers: int
+
+
+def _rows(width: int) -> Callable[[torch.Generator], Tensor]:
+    return lambda randomness: torch.rand(7, width, generator=randomness, dtype=torch.float64)
+
+
+CASES = {
+    "mlp, three sigmoid layers": Case(
+        MLPConfig((12, 9, 8, 4), activation="sigmoid", output="sigmoid", initialisation="normal"), _rows(12), 2
+    ),
+    "mlp, relu": Case(MLPConfig((12, 32, 4)), _rows(12), 1),
+    "mlp, gelu, softmax, no bias": Case(
+        MLPConfig((5, 8, 3), activation="gelu", output="softmax", bias=False), _rows(5), 1
+    ),
+    "mlp, tanh": Case(MLPConfig((5, 8, 3), activation="tanh", initialisation="lecun"), _rows(5), 1),
+    "mlp, identity (a deep linear network)": Case(
+        MLPConfig((5, 8, 3), activation="identity", initialisation="xavier"), _rows(5), 1
+    ),
+    "logistic regression": Case(MLPConfig((6, 3), initialisation="uniform"), _rows(6), 0),
+}
+SEEDS = (4, 0, 7)
+
+
+@pytest.fixture(params=CASES, ids=list(CASES))
+def case(request: pytest.FixtureRequest) -> Case:
+    return CASES[request.param]
+
+
+@pytest.fixture
+def inputs(case: Case) -> Tensor:
+    return case.inputs(generator(0, "inputs"))
+
+
+def build(case: Case, seeds: int | tuple[int, ...]) -> HookedModel:
+    return network_class(case.config)(case.config, seeds=seeds).double()
+
+
+def fired(model: HookedModel, inputs: Tensor, **limits: int) -> dict[str, list[Tensor]]:
+    seen: dict[str, list[Tensor]] = {}
+    handles = [
+        point.register_forward_hook(lambda _, __, out, name=name: seen.setdefault(name, []).append(out))
+        for name, point in model.hook_dict.items()
+    ]
+    model(inputs, **limits)
+    for handle in handles:
+        handle.remove()
+    return seen
+
+
+def test_every_hook_point_fires_once_and_in_the_order_of_hook_dict(case: Case, inputs: Tensor) -> None:
+    model = build(case, 0)
+    seen = fired(model, inputs)
+    assert list(seen) == list(model.hook_dict)
+    assert all(len(tensors) == 1 for tensors in seen.values())
+
+
+def test_axes_match_shapes_and_a_population_puts_seed_in_front(case: Case, inputs: Tensor) -> None:
+    alone, several = build(case, 4), build(case, SEEDS)
+    shapes = {name: tensors[0].shape for name, tensors in fired(alone, inputs).items()}
+    for name, (value,) in fired(several, inputs).items():
+        axes = several.hook_dict[name].axes
+        assert len(shapes[name]) == len(axes)
+        assert axes[0] == "example"
+        assert value.shape == (shapes[name] if name == "hook_input" else (3, *shapes[name]))
+
+
+def test_every_hook_point_changes_the_output_or_is_read_only(case: Case, inputs: Tensor) -> None:
+    model = build(case, SEEDS)
+    plain = model(inputs)
+    for name, point in model.hook_dict.items():
+        if point.read_only:
+            continue
+        noise = torch.randn(fired(model, inputs)[name][0].shape, generator=generator(1, name), dtype=torch.float64)
+        handle = point.register_forward_hook(lambda _, __, out, noise=noise: out + noise)
+        changed = model(inputs)
+        handle.remove()
+        assert (changed - plain).abs().amax(dim=(1, 2)).min() > 1e-6, f"an edit at {name} changed nothing"
+
+
+def test_hooked_and_unhooked_give_the_same_bits(case: Case, inputs: Tensor) -> None:
+    model = build(case, 0)
+    plain = model(inputs)
+    handles = [point.register_forward_hook(lambda *_: None) for point in model.hook_dict.values()]
+    assert torch.equal(model(inputs), plain)
+    for handle in handles:
+        handle.remove()
+
+
+def test_a_member_is_the_network_of_that_seed(case: Case, inputs: Tensor) -> None:
+    several = build(case, SEEDS)
+    for place, seed in enumerate(SEEDS):
+        alone = several.member(seed)
+        assert alone.seeds is None
+        assert all(torch.equal(a, b) for a, b in zip(alone.parameters(), build(case, seed).parameters(), strict=True))
+        torch.testing.assert_close(several(inputs)[place], alone(inputs), rtol=0, atol=1e-12)
+
+
+def test_a_population_made_of_its_members_is_itself(case: Case, inputs: Tensor) -> None:
+    several = build(case, SEEDS)
+    again = population([several.member(seed) for seed in SEEDS])
+    assert again.seeds == SEEDS
+    assert torch.equal(again(inputs), several(inputs))
+
+
+def test_members_can_be_given_inputs_of_their_own(case: Case) -> None:
+    several = build(case, SEEDS)
+    own = torch.stack([case.inputs(generator(seed, "own")) for seed in SEEDS])
+    for place, seed in enumerate(SEEDS):
+        torch.testing.assert_close(several(own)[place], several.member(seed)(own[place]), rtol=0, atol=1e-12)
+
+
+def test_stopping_at_a_layer_and_starting_there_again_is_going_through(case: Case, inputs: Tensor) -> None:
+    model = build(case, SEEDS)
+    for layer in range(case.layers + 1):
+        middle = model(inputs, stop_at_layer=layer)
+        assert torch.equal(model(middle, start_at_layer=layer), model(inputs))
+
+
+def test_stopping_at_a_layer_fires_no_hook_behind_it(case: Case, inputs: Tensor) -> None:
+    model = build(case, 0)
+    assert list(fired(model, inputs, stop_at_layer=0)) == ["hook_input"]
+    if case.layers:
+        assert not any(name.startswith("layers.1") for name in fired(model, inputs, stop_at_layer=1))
+
+
+def test_a_layer_that_does_not_exist_is_refused(case: Case, inputs: Tensor) -> None:
+    with pytest.raises(Refused, match="Layers go from 0 to"):
+        build(case, 0)(inputs, stop_at_layer=case.layers + 1)
+
+
+def test_saved_and_loaded_networks_are_the_same_bits(case: Case, inputs: Tensor, tmp_path: Path) -> None:
+    for seeds in (3, SEEDS):
+        model = build(case, seeds)
+        save_model(model, tmp_path / str(seeds))
+        again = load_model(tmp_path / str(seeds))
+        assert (again.config, again.seeds, again.seed, again.dtype) == (model.config, model.seeds, model.seed, model.dtype)
+        assert torch.equal(again(inputs), model(inputs))
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(case: Case) -> None:
+    first, again, other = (next(build(case, seed).parameters()) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_no_global_random_state_is_read_or_changed(case: Case) -> None:
+    before = torch.get_rng_state()
+    first = build(case, 0)
+    assert torch.equal(torch.get_rng_state(), before)
+    with torch.random.fork_rng():
+        torch.rand(3)
+        assert torch.equal(next(build(case, 0).parameters()), next(first.parameters()))
+
+
+def test_inputs_of_another_width_are_refused_with_the_shape(case: Case, inputs: Tensor) -> None:
+    with pytest.raises(Refused, match=r"given shape \(7, "):
+        build(case, 0)(inputs[:, 1:])
