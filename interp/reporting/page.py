@@ -1,0 +1,151 @@
+"""The page: a report's record as one self-contained HTML document, and its parts for a notebook.
+
+No script, nothing loaded from anywhere, every text escaped. A view only: it is made from the record and the
+drawings, shows rounded numbers, and leaves out what differs between two runs of one thing. Each claim's
+numbers stand in a table with a small drawing beside them; the drawing says nothing that the table does not.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.ticker import MaxNLocator
+
+from interp.reporting.provenance import TIME_LIKE
+from interp.reporting.wording import decimals_for, number, plural, readable, verdict_sentence, with_interval
+
+FOLDED_FROM = 12
+MOST_ROWS = 500
+SIGNS = {"supported": "✓", "refuted": "✕", "undecided": "?"}
+COMMON_NAMES = {
+    "run_time_seconds": "Run time in seconds",
+    "dirty": "Source differs from the commit",
+    "data": "Data digests",
+}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One row of a claim's numbers: its words, and its place in the drawing in percent of the width."""
+
+    name: str
+    is_control: bool
+    shown: str
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The numbers of one claim on a common axis: marks, and ticks as (percent, label)."""
+
+    marks: tuple[Mark, ...]
+    ticks: tuple[tuple[float, str], ...]
+
+
+def page(record: Mapping[str, Any], drawings: Mapping[str, str]) -> str:
+    """The whole document of a report's record; `drawings` holds the SVG text of each of its figures."""
+    return _environment().get_template("report.html.j2").render(**_content(record, drawings))
+
+
+def report_fragment(record: Mapping[str, Any], drawings: Mapping[str, str]) -> str:
+    """The report for a notebook: the page's content without its head."""
+    return _environment().get_template("fragment.html.j2").render(**_content(record, drawings))
+
+
+def claims_fragment(claims: Sequence[Mapping[str, Any]]) -> str:
+    """Records of claims for a notebook, as the page shows them."""
+    return _environment().get_template("claims.html.j2").render(claims=claims)
+
+
+def strip(claim: Mapping[str, Any]) -> Strip | None:
+    """A claim's numbers on one axis; None where there is nothing to compare and no interval to draw."""
+    numbers = {"": claim, **claim["controls"]}
+    ends = [end for one in numbers.values() for end in (*one["interval"], one["estimate"])]
+    low, high = min(ends), max(ends)
+    if low == high:
+        return None
+    low, high = low - 0.06 * (high - low), high + 0.06 * (high - low)
+    decimals = decimals_for([one["interval"] for one in numbers.values()])
+
+    def percent(value: float) -> float:
+        return round(float(100 * (value - low) / (high - low)), 2)
+
+    marks = tuple(
+        Mark(
+            name=readable(name) or "this claim",
+            is_control=bool(name),
+            shown=with_interval(one["estimate"], one["interval"], decimals=decimals),
+            estimate=percent(one["estimate"]),
+            low=percent(one["interval"][0]),
+            high=percent(one["interval"][1]),
+        )
+        for name, one in numbers.items()
+    )
+    ticks = [float(tick) for tick in MaxNLocator(nbins=4).tick_values(low, high) if low <= tick <= high]
+    return Strip(marks, tuple((percent(tick), f"{tick:.10g}") for tick in ticks))
+
+
+def _content(record: Mapping[str, Any], drawings: Mapping[str, str]) -> dict[str, Any]:
+    provenance = {name: value for name, value in record["provenance"].items() if name not in TIME_LIKE}
+    return {
+        **record,
+        "summary": _summary(record["claims"]),
+        "provenance": provenance,
+        "images": {name: _data_address(svg) for name, svg in drawings.items()},
+        "folded_from": FOLDED_FROM,
+        "most_rows": MOST_ROWS,
+    }
+
+
+def _summary(claims: Sequence[Mapping[str, Any]]) -> str:
+    counts = {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in SIGNS}
+    parts = [f"{count} {verdict}" for verdict, count in counts.items() if count]
+    return f"{plural(len(claims), 'claim')}: {', '.join(parts)}." if parts else "No claims."
+
+
+def _data_address(svg: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def _cell(value: Any) -> str:
+    """A table's cell for the eye; the CSV beside it has every digit."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _title(name: str) -> str:
+    words = COMMON_NAMES.get(name, readable(name))
+    return words[:1].upper() + words[1:]
+
+
+@cache
+def _environment() -> Environment:
+    folder = Path(__file__).parent / "templates"
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"cell": _cell, "title_of": _title, "sentence": verdict_sentence, "strip": strip}
+    environment.filters |= {"plural": plural, "readable": readable}
+    environment.tests["numeric"] = _is_number
+    environment.globals["signs"] = SIGNS
+    return environment
