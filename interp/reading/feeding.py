@@ -1,0 +1,133 @@
+"""What a capture feeds to the network: the inputs in batches along their example axis, and the table beside
+them.
+
+Data is a tensor, or anything with `inputs` (a tensor) and `examples` (a pandas table, one row per example). A
+population takes inputs that all members share, `[example, ...]`, or one set for each, `[seed, example, ...]`:
+its `hook_input` tells which by the number of dimensions, the length of `examples` where there is no such hook
+point, and a bare tensor that nothing else explains is shared.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from interp.reading.points import axes_of, declared_axes, hook_points, seeds_of
+from interp.refusals import Refused
+
+BATCH_SIZE = 256
+SECONDS_BEFORE_PROGRESS = 2.0
+
+
+class LabelledData(Protocol):
+    """Inputs and what is known of each."""
+
+    @property
+    def inputs(self) -> Tensor: ...
+
+    @property
+    def examples(self) -> pd.DataFrame: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Feed:
+    """Inputs to be read in batches along `axis`, moved to the network's device batch by batch."""
+
+    inputs: Tensor
+    examples: pd.DataFrame
+    axis: int
+    batch_size: int
+    device: torch.device
+
+    @property
+    def total(self) -> int:
+        """The number of examples."""
+        return int(self.inputs.shape[self.axis])
+
+    def batches(self) -> Iterator[Tensor]:
+        """Batches in order; a progress bar on stderr once it has taken more than two seconds."""
+        began, bar = time.perf_counter(), None
+        try:
+            for start in range(0, self.total, self.batch_size):
+                length = min(self.batch_size, self.total - start)
+                yield self.inputs.narrow(self.axis, start, length).to(self.device)
+                if bar is not None:
+                    bar.update(length)
+                elif time.perf_counter() - began > SECONDS_BEFORE_PROGRESS:
+                    bar = _progress_bar(self.total, start + length)
+        finally:
+            if bar is not None:
+                bar.close()
+
+
+def feed_of(model: nn.Module, data: LabelledData | Tensor, *, batch_size: int | None) -> Feed:
+    """The data as batches for this network. Raises `Refused` for no examples or a table of another length."""
+    inputs, examples = _parts(data)
+    size = BATCH_SIZE if batch_size is None else batch_size
+    if size < 1:
+        raise Refused(f"batch_size is at least 1; given {batch_size}.")
+    axis = _example_axis(model, inputs, examples)
+    total = int(inputs.shape[axis])
+    if total == 0:
+        raise Refused(f"There are no examples to capture: the inputs have shape {tuple(inputs.shape)}.")
+    if examples is None:
+        examples = pd.DataFrame(index=pd.RangeIndex(total))
+    if len(examples) != total:
+        raise Refused(
+            f"The inputs hold {total:,} examples, but the table `examples` has {len(examples):,} rows."
+        )
+    return Feed(inputs, examples, axis, size, _device(model, inputs))
+
+
+def _parts(data: LabelledData | Tensor) -> tuple[Tensor, pd.DataFrame | None]:
+    bare = isinstance(data, Tensor)
+    inputs = data if bare else getattr(data, "inputs", None)
+    examples = getattr(data, "examples", None)
+    if not isinstance(inputs, Tensor) or inputs.ndim == 0 or not (bare or isinstance(examples, pd.DataFrame)):
+        raise Refused(
+            f"A {type(data).__name__} is not data: give a torch tensor with an example axis, or something with "
+            "`inputs` (such a tensor) and `examples` (a pandas table)."
+        )
+    return inputs.detach(), None if bare else examples
+
+
+def _example_axis(model: nn.Module, inputs: Tensor, examples: pd.DataFrame | None) -> int:
+    """Where the example axis of the inputs is: 1 where every member of a population has inputs of its own."""
+    seeds = seeds_of(model)
+    if seeds is None:
+        return 0
+    entry = hook_points(model).get("hook_input")
+    if entry is not None and declared_axes(entry) is not None:
+        return axes_of("hook_input", entry, ndim=inputs.ndim, seeds=seeds).index("example")
+    of_its_own = examples is not None and len(examples) != inputs.shape[0] == len(seeds)
+    return 1 if of_its_own and inputs.ndim > 1 else 0
+
+
+def _device(model: nn.Module, inputs: Tensor) -> torch.device:
+    """The network's device: where its first parameter or buffer is."""
+    for parameter in model.parameters():
+        return parameter.device
+    for buffer in model.buffers():
+        return buffer.device
+    return inputs.device
+
+
+def _progress_bar(total: int, done: int) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(
+        total=total,
+        initial=done,
+        desc="capture",
+        unit=" examples",
+        disable=None,
+        leave=False,
+        file=sys.stderr,
+    )
