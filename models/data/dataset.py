@@ -54,8 +54,8 @@ class Dataset:
     source: str
 
     def __post_init__(self) -> None:
-        check_lengths(self.name, inputs=self.inputs, targets=self.targets, examples=self.examples)
         check_inputs(self.inputs, self.image_shape)
+        check_lengths(self.name, inputs=self.inputs, targets=self.targets, examples=self.examples)
         check_targets(self.targets, self.classes)
         check_examples(self.examples)
         object.__setattr__(self, "examples", self.examples.copy())

@@ -1,5 +1,4 @@
-"""What a data set must be before anybody sees it, and what a choice of its rows must be: refused with the
-figures."""
+"""What a data set, and a choice of its rows, must be: else refused with the figures."""
 
 from __future__ import annotations
 
@@ -18,12 +17,13 @@ from models.refusals import Refused, unknown
 
 
 def check_selection(which: ArrayLike | Tensor, total: int) -> Int[np.ndarray, " chosen"]:
-    """The row numbers that a mask or a list of row numbers picks; `Refused` when they do not fit, or are
-    none."""
+    """The row numbers that a mask or a list of row numbers picks; `Refused` when none or out of range."""
     choice = np.asarray(which)
     if choice.ndim != 1 or (choice.size and choice.dtype.kind not in "biu"):
         raise Refused(
-            f"A choice of rows has the type {choice.dtype} and the shape {choice.shape}. Allowed: {_CHOICES}"
+            f"A choice of rows has the type {choice.dtype} and the shape {list(choice.shape)}. Allowed: "
+            "one bool "
+            "per example, or row numbers."
         )
     if choice.dtype.kind == "b" and len(choice) != total:
         raise Refused(f"The mask has {len(choice)} entries for {total} examples. Give one per example.")
@@ -37,23 +37,21 @@ def check_selection(which: ArrayLike | Tensor, total: int) -> Int[np.ndarray, " 
     return rows.astype(np.int64)
 
 
-_CHOICES = "one bool per example, or row numbers."
-
-
 def check_lengths(name: str, **parts: Sized) -> None:
-    """Raise `Refused` unless all parts have the same number of rows, at least one."""
+    """Raise `Refused` unless all parts have the same number of rows."""
     lengths = {part: len(rows) for part, rows in parts.items()}
     if len(set(lengths.values())) > 1:
         figures = ", ".join(f"{part} {length}" for part, length in lengths.items())
         raise Refused(f"Lengths differ in {name!r}: {figures}. Give one row of each per example.")
-    if 0 in lengths.values():
-        raise Refused(f"The data set {name!r} has no examples.")
 
 
 def check_inputs(inputs: Tensor, image_shape: tuple[int, int] | None) -> None:
     """Raise `Refused` unless inputs are finite float32 vectors, of the image's size where they are images."""
-    if inputs.ndim != 2 or inputs.dtype != torch.float32:
-        raise Refused(f"Inputs are {inputs.dtype} {list(inputs.shape)}. Allowed: float32 [example, feature].")
+    if inputs.ndim != 2 or inputs.dtype != torch.float32 or inputs.numel() == 0:
+        raise Refused(
+            f"Inputs are {inputs.dtype} {list(inputs.shape)}. Allowed: float32 [example, feature], at "
+            "least one each."
+        )
     _check_finite("inputs", inputs)
     if image_shape is not None and image_shape[0] * image_shape[1] != inputs.shape[1]:
         raise Refused(f"Images of {image_shape[0]} x {image_shape[1]} do not have {inputs.shape[1]} pixels.")

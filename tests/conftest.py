@@ -1,0 +1,29 @@
+"""What the whole suite shares: where the real data are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from models.data.dataset import Dataset
+from models.data.mnist import load_mnist
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder that INTERP_DATA_DIR names; without it tests skip, or fail if INTERP_REQUIRE_DATA=1."""
+    folder = os.environ.get("INTERP_DATA_DIR")
+    if folder:
+        return Path(folder)
+    reason = "needs real data: set INTERP_DATA_DIR to a folder with mnist/ and qmnist/ (see README, Data)"
+    if os.environ.get("INTERP_REQUIRE_DATA") == "1":
+        pytest.fail(f"{reason}; INTERP_REQUIRE_DATA=1 forbids skipping")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def mnist(data_dir: Path) -> Dataset:
+    """Real MNIST, loaded once (220 MB)."""
+    return load_mnist()
