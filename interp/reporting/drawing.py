@@ -22,6 +22,7 @@ from matplotlib.figure import Figure as Canvas
 
 from interp.refusals import Refused
 
+WIDTH = 7.2
 INK = "#1f2328"
 FAINT = "#d9d9d4"
 COLOURS = ("#14304f", "#9c3a22", "#2f8577", "#c98a1b", "#8f8fa8", "#c9b8c4")
@@ -77,9 +78,9 @@ class Figure:
 class Drawing:
     """A canvas in the house style: draw on `axes` inside the `with`, then take the `figure`."""
 
-    def __init__(self, *, width: float = 7.2, height: float = 3.6, rows: int = 1, columns: int = 1) -> None:
+    def __init__(self, *, height: float = 3.6, rows: int = 1, columns: int = 1) -> None:
         self._style = matplotlib.style.context(STYLE, after_reset=True)
-        self._size, self._grid = (width, height), (rows, columns)
+        self._size, self._grid = (WIDTH, height), (rows, columns)
         self._svg = ""
 
     def __enter__(self) -> Drawing:

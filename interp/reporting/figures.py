@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,12 @@ from jaxtyping import Num, Shaped
 from matplotlib.axes import Axes
 
 from interp.refusals import Refused
-from interp.reporting.drawing import COLOURS, INK, LINE_STYLES, MARKERS, Drawing, Figure
+from interp.reporting.drawing import COLOURS, INK, LINE_STYLES, MARKERS, WIDTH, Drawing, Figure
 from interp.reporting.wording import number, plural, readable, with_interval
 
 MOST_SERIES = len(COLOURS)
-MOST_NUMBERS_READ_OUT = 30
+MOST_READ_OUT = 30
+MOST_LETTERS_IN_A_ROW = 84
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def interval_plot(
     if len({(spot.place, spot.series) for spot in spots}) < len(spots):
         raise Refused("A series has two dots at one place; give each place and series once.")
     lines = lines or {}
-    with Drawing(width=max(5.6, 2.4 + 1.3 * len(places)), height=3.8) as drawing:
+    with Drawing(height=3.8) as drawing:
         for rank, name in enumerate(series):
             shift = (rank - (len(series) - 1) / 2) * min(0.14, 0.7 / len(series))
             _dots(drawing.axes, [s for s in spots if s.series == name], places=places, rank=rank, shift=shift)
@@ -112,7 +112,7 @@ def images_grid(
     rows = -(-len(images) // columns)
     largest = float(np.abs(images).max())
     low, high = (-largest, largest) if signed else (float(images.min()), float(images.max()))
-    with Drawing(width=0.85 * columns + 0.2, height=1.05 * rows + 0.1, rows=rows, columns=columns) as drawing:
+    with Drawing(height=rows * (min(1.2, WIDTH / columns) + 0.25), rows=rows, columns=columns) as drawing:
         for axes in drawing.all_axes:
             axes.set_axis_off()
         for axes, image, title in zip(drawing.all_axes, images, titles, strict=False):
@@ -168,7 +168,11 @@ def _finish(axes: Axes, *, x_label: str, y_label: str) -> None:
     axes.set_ylabel(y_label)
     handles, names = axes.get_legend_handles_labels()
     if len(names) > 1:
-        axes.legend(handles, names, loc="lower left", bbox_to_anchor=(0, 1.01), ncols=3, borderaxespad=0)
+        wide = sum(len(name) + 6 for name in names) > MOST_LETTERS_IN_A_ROW
+        columns = -(-len(names) // 2) if wide else len(names)
+        axes.legend(
+            handles, names, loc="lower left", bbox_to_anchor=(0, 1.01), ncols=columns, borderaxespad=0
+        )
 
 
 def _broken(place: str) -> str:
@@ -179,8 +183,10 @@ def _broken(place: str) -> str:
 
 def _interval_alt(spots: Sequence[Spot], *, measure: str, lines: Mapping[str, int | float]) -> str:
     parts = [f"Dots with intervals: {measure}."]
-    for series, group in groupby(sorted(spots, key=lambda spot: spot.series), key=lambda spot: spot.series):
-        parts.append(f"{readable(series).capitalize()}: {_read_out(list(group), brief=len(spots) > 30)}.")
+    for series in dict.fromkeys(spot.series for spot in spots):
+        of_series = [spot for spot in spots if spot.series == series]
+        read_out = _read_out(of_series, brief=len(spots) > MOST_READ_OUT)
+        parts.append(f"{readable(series).capitalize()}: {read_out}.")
     parts += [f"Line across: {readable(name)} {number(height)}." for name, height in lines.items()]
     return " ".join(parts)
 
@@ -215,6 +221,6 @@ def _curves_alt(
 
 def _images_alt(images: np.ndarray, titles: Sequence[str], *, low: float, high: float) -> str:
     size = f"{images.shape[1]} by {images.shape[2]} pixels"
-    named = ", ".join(titles[:MOST_NUMBERS_READ_OUT]) + (", …" if len(titles) > MOST_NUMBERS_READ_OUT else "")
+    named = ", ".join(titles[:MOST_READ_OUT]) + (", …" if len(titles) > MOST_READ_OUT else "")
     scale = f"Dark is {number(low)}, light is {number(high)}"
     return f"{plural(len(images), 'image')} of {size} in grey: {named}. {scale}."

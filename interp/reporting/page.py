@@ -8,6 +8,7 @@ numbers stand in a table with a small drawing beside them; the drawing says noth
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.ticker import MaxNLocator
 
 from interp.reporting.provenance import TIME_LIKE
-from interp.reporting.wording import decimals_for, number, plural, readable, verdict_sentence, with_interval
+from interp.reporting.wording import decimals_of, number, plural, readable, verdict_sentence, with_interval
 
 FOLDED_FROM = 12
 MOST_ROWS = 500
@@ -73,7 +74,7 @@ def strip(claim: Mapping[str, Any]) -> Strip | None:
     if low == high:
         return None
     low, high = low - 0.06 * (high - low), high + 0.06 * (high - low)
-    decimals = decimals_for([one["interval"] for one in numbers.values()])
+    decimals = decimals_of(claim)
 
     def percent(value: float) -> float:
         return round(float(100 * (value - low) / (high - low)), 2)
@@ -89,8 +90,15 @@ def strip(claim: Mapping[str, Any]) -> Strip | None:
         )
         for name, one in numbers.items()
     )
-    ticks = [float(tick) for tick in MaxNLocator(nbins=4).tick_values(low, high) if low <= tick <= high]
-    return Strip(marks, tuple((percent(tick), f"{tick:.10g}") for tick in ticks))
+    return Strip(marks, tuple((percent(tick), label) for tick, label in _ticks(low, high)))
+
+
+def _ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Round places on the axis, all written with the same number of decimals."""
+    places = [float(place) for place in MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(low, high)]
+    step = places[1] - places[0]
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    return [(place, f"{place:,.{decimals}f}") for place in places if low <= place <= high]
 
 
 def _content(record: Mapping[str, Any], drawings: Mapping[str, str]) -> dict[str, Any]:
@@ -115,13 +123,30 @@ def _data_address(svg: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
-def _cell(value: Any) -> str:
-    """A table's cell for the eye; the CSV beside it has every digit."""
+def _columns_for_the_eye(table: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each column with its cells in words, its floats all to the same decimals; the CSV has every digit."""
+    columns = list(zip(*table["rows"][:MOST_ROWS], strict=True)) or [() for _ in table["columns"]]
+    return [
+        {"name": name, "cells": _cells(values), "is_number": any(_is_number(value) for value in values)}
+        for name, values in zip(table["columns"], columns, strict=True)
+    ]
+
+
+def _cells(values: Sequence[Any]) -> list[str]:
+    cells = [_cell(value) for value in values]
+    floats = [cell for cell, value in zip(cells, values, strict=True) if isinstance(value, float)]
+    decimals = max((len(cell.partition(".")[2]) for cell in floats), default=0)
+    if any("e" in cell for cell in floats) or decimals > 4:
+        return cells
+    return [_cell(value, decimals=decimals) for value in values]
+
+
+def _cell(value: Any, *, decimals: int | None = None) -> str:
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return number(value) if isinstance(value, float) else str(value)
+    return number(value, decimals) if isinstance(value, float) else str(value)
 
 
 def _is_number(value: Any) -> bool:
@@ -145,7 +170,6 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {"cell": _cell, "title_of": _title, "sentence": verdict_sentence, "strip": strip}
-    environment.filters |= {"plural": plural, "readable": readable}
-    environment.tests["numeric"] = _is_number
+    environment.filters |= {"plural": plural, "readable": readable, "columns": _columns_for_the_eye}
     environment.globals["signs"] = SIGNS
     return environment

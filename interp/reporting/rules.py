@@ -91,7 +91,7 @@ class ExceedsControls(Rule):
 
     def text(self, design: Design) -> str:
         """The rule in words, margin, confidence, error rate and correction included."""
-        return _comparison_text("value minus control", self.margin, design)
+        return _comparison_text("Value minus control", self.margin, design)
 
     def weigh(self, values: Values, controls: Controls, *, confidence: float) -> Finding:
         """Value minus control, seed by seed, held against the margin."""
@@ -111,7 +111,7 @@ class BelowControls(Rule):
 
     def text(self, design: Design) -> str:
         """The rule in words, margin, confidence, error rate and correction included."""
-        return _comparison_text("control minus value", self.margin, design)
+        return _comparison_text("Control minus value", self.margin, design)
 
     def weigh(self, values: Values, controls: Controls, *, confidence: float) -> Finding:
         """Control minus value, seed by seed, held against the margin."""
@@ -206,25 +206,21 @@ def _check_pairs(margin: int | float, values: Values, controls: Controls) -> Non
         if len(control) != len(values):
             raise Refused(
                 f"The control {name!r} has {len(control)} values beside {len(values)} seeds; they are "
-                "compared seed "
-                "by seed, so give one for each seed, in the same order."
+                "compared seed by seed, so give one for each seed, in the same order."
             )
 
 
 def _comparison_text(difference: str, margin: int | float, design: Design) -> str:
     how = "exact" if design.seeds <= EXACT_UP_TO else f"{SAMPLED_FLIPS:,} random flips"
     text = (
-        f"Difference: {difference}, seed by seed. Supported when for every control its {design.percent} "
-        "interval (BCa "
-        f"bootstrap over seeds) lies above {margin:g} and the sign-flip test ({how}; largest p over the "
-        "controls) "
-        f"agrees; refuted when for some control the interval lies below {margin:g} and the opposite test "
-        "(smallest p "
-        "times the number of controls) agrees; otherwise undecided. A test agrees when its p, doubled "
-        "because both "
-        "directions are tried and corrected by Benjamini-Hochberg over the "
-        f"{plural(design.tests, 'test')} of this "
-        f"report, is at most {design.error_rate:g}."
+        f"{difference}, seed by seed. Supported: for every control the {design.percent} BCa interval "
+        "lies above "
+        f"{margin:g} and the sign-flip test ({how}, largest p of the controls) agrees. Refuted: for some "
+        "control "
+        f"it lies below {margin:g} and the opposite test (smallest p times the number of controls) "
+        "agrees. Else "
+        "undecided. A test agrees when its p, doubled for the two directions and corrected over the report's "
+        f"{plural(design.tests, 'test')} (Benjamini-Hochberg), is at most {design.error_rate:g}."
     )
     return text if design.seeds >= fewest_seeds(design.error_rate) else text + _why_too_few(design)
 
@@ -232,9 +228,8 @@ def _comparison_text(difference: str, margin: int | float, design: Design) -> st
 def _why_too_few(design: Design) -> str:
     return (
         f" With {plural(design.seeds, 'seed')} that p cannot fall below {2 * 2.0**-design.seeds:.4g}, so "
-        "the verdict is "
-        f"undecided whatever the values; {fewest_seeds(design.error_rate)} seeds are the fewest that can "
-        "decide."
+        "this is "
+        f"undecided whatever the values; at least {fewest_seeds(design.error_rate)} seeds can decide."
     )
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from interp.reporting.report import Report
-from interp.reporting.wording import readable, with_interval
+from interp.reporting.wording import decimals_of, readable, with_interval
 
 STYLES = {"supported": "bold green", "refuted": "bold red", "undecided": "bold yellow"}
 
@@ -40,8 +40,9 @@ def claims_table(report: Report | Mapping[str, Any]) -> Table:
 
 
 def _numbers(claim: Mapping[str, Any]) -> Text:
-    text = Text(with_interval(claim["estimate"], claim["interval"]), style="bold")
+    decimals = decimals_of(claim)
+    text = Text(with_interval(claim["estimate"], claim["interval"], decimals=decimals), style="bold")
     for name, control in claim["controls"].items():
-        shown = with_interval(control["estimate"], control["interval"])
+        shown = with_interval(control["estimate"], control["interval"], decimals=decimals)
         text.append(f"\n{readable(name)} {shown}", style="not bold")
     return text

@@ -1,8 +1,12 @@
 """Numbers and verdicts in words, the same ones on the terminal, on the page and in a notebook.
 
-A number is written with as many decimals as its interval can bear: half the interval's width sets the last
-one, so 0.9312 in [0.9105, 0.9521] reads 0.93 [0.91, 0.95]. Counts are written in full, 13002 as 13,002.
-Rounding is for the eye only: the record keeps every digit, and no verdict is drawn from a rounded number.
+Numbers are rounded by the rule of the Particle Data Group: an interval is written with two digits of its
+width where those are below 36, else with one, and its estimate to the same place, so 0.9312 in [0.9105,
+0.9521] reads 0.93 [0.91, 0.95]. All numbers of a claim share the decimals that its narrowest interval can
+bear. Counts are written in full, 13002 as 13,002. Rounding is for the eye only: the record keeps every digit,
+and no verdict is drawn from it.
+
+Source: Particle Data Group, "Review of Particle Physics" (2024), section 5.3, pdg.lbl.gov.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from typing import Any
 Interval = Sequence[int | float]
 
 MOST_DECIMALS = 6
+TWO_DIGITS_BELOW = 3.55
 
 
 def decimals_for(intervals: Sequence[Interval]) -> int | None:
@@ -21,7 +26,9 @@ def decimals_for(intervals: Sequence[Interval]) -> int | None:
     widths = [high - low for low, high in intervals if high > low]
     if not widths:
         return None
-    return max(0, min(MOST_DECIMALS, math.ceil(-math.log10(min(widths) / 2))))
+    power = math.floor(math.log10(min(widths)))
+    two_digits = min(widths) / 10.0**power < TWO_DIGITS_BELOW
+    return max(0, min(MOST_DECIMALS, two_digits - power))
 
 
 def number(value: int | float, decimals: int | None = None) -> str:
@@ -42,6 +49,11 @@ def with_interval(estimate: int | float, interval: Interval, *, decimals: int | 
     return f"{number(estimate, places)} [{number(low, places)}, {number(high, places)}]"
 
 
+def decimals_of(claim: Mapping[str, Any]) -> int | None:
+    """The decimals that all numbers of a claim's record are written with, so that they can be compared."""
+    return decimals_for([claim["interval"], *(control["interval"] for control in claim["controls"].values())])
+
+
 def readable(name: str) -> str:
     """A name from code for the eye: `shuffled_labels` reads `shuffled labels`."""
     return name.replace("_", " ")
@@ -54,9 +66,10 @@ def plural(count: int, noun: str) -> str:
 
 def verdict_sentence(claim: Mapping[str, Any]) -> str:
     """The verdict of a claim's record in one sentence, with its numbers, its controls and its seeds."""
-    shown = with_interval(claim["estimate"], claim["interval"])
+    decimals = decimals_of(claim)
+    shown = with_interval(claim["estimate"], claim["interval"], decimals=decimals)
     against = [
-        f"{readable(name)} {with_interval(control['estimate'], control['interval'])}"
+        f"{readable(name)} {with_interval(control['estimate'], control['interval'], decimals=decimals)}"
         for name, control in claim["controls"].items()
     ]
     compared = f" against {_listed(against)}" if against else ""
