@@ -1,4 +1,4 @@
-"""What the whole suite shares: where the real data are."""
+"""What the whole suite shares: where the real data are, and how hypothesis searches (alike every time)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from models.data.dataset import Dataset
 from models.data.mnist import load_mnist
+
+settings.register_profile("suite", deadline=None, derandomize=True, max_examples=40)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

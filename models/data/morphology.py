@@ -7,19 +7,20 @@ For images x[row, column] from 0 (paper) to 1 (ink):
   m_cc, m_rr, m_rc about its centre, the shear that makes columns and rows uncorrelated is m_rc / m_rr columns
   per row; slant = atan(-m_rc / m_rr), the minus because rows count downwards. A sheared bar has exactly the
   angle of its shear.
-- thickness: mean stroke width in pixels, twice the mean distance from the skeleton to the nearest paper. Drawn
-  rings and lines of 1.5 to 4 pixels at any angle come out right to 0.15 pixels on average.
+- thickness: mean stroke width in pixels, twice the mean distance from the skeleton to the nearest paper.
+  Drawn rings and lines 1.5 to 4 pixels wide come out right to 0.15 pixels on average over directions.
 - loops: holes in the ink, from the Euler number (components - holes), ink connected over corners too.
 
 The last two work on images enlarged by straight-line interpolation to 32 pixels or more a side (factor 2 for
 28x28; factor 4 for 8x8, whose pixels count the ink in 4x4 blocks of a 32x32 bitmap), cut at half ink for
 thickness, which is where an unsharp edge truly lies, and at 0.3 for loops, which keeps hairlines whole.
 
-When it misleads: slant is a property of the whole figure, not of its strokes (the shape of a 2 or a 7 leans by
-itself). Thickness falls short where jagged edges grow spurs on the skeleton, and for blots about as wide as long.
-Loops counts what the ink encloses, not what the writer meant: of MNIST's test digits 87 % of the 0s have one
-loop, 62 % of the 8s two, and practically all 1s none; of the bundled 8x8 digits 95 % of the 0s have one, but only
-30 % of the 8s two. A blank image has area 0, no loops, and NaN for slant and thickness.
+When it misleads: slant is a property of the whole figure, not of its strokes (the shape of a 2 or a 7 leans
+by itself). Thickness of one straight stroke is off by up to 0.6 pixels, by its place between the pixels; it
+falls short where jagged edges grow spurs on the skeleton, and for blots about as wide as long. Loops counts
+what the ink encloses, not what the writer meant: of MNIST's test digits 87 % of the 0s have one loop, 62 % of
+the 8s two, and practically all 1s none; of the bundled digits 95 % of the 0s have one, 30 % of the 8s two. A
+blank image has area 0, no loops, and NaN for slant and thickness.
 
 Source: the measures follow Castro, Tan, Kainz, Konukoglu and Glocker, Morpho-MNIST (2019), JMLR 20(178),
 https://jmlr.org/papers/v20/19-033.html, with other constants.

@@ -77,13 +77,19 @@ def test_thickness_of_a_ring_with_unsharp_edges_is_its_band(width: float) -> Non
     assert thickness(drawn[None])[0] == pytest.approx(width, abs=0.2)
 
 
-@pytest.mark.parametrize("degrees", [0, 20, 45, 70])
-def test_thickness_does_not_depend_on_direction(degrees: float) -> None:
+def straight_stroke(width: float, degrees: float) -> NDArray[np.float64]:
+    """A stroke with unsharp edges, 18 pixels long, through the middle."""
     turn = np.radians(degrees)
-    across = np.abs((COLUMN - 13.5) * np.cos(turn) + (ROW - 13.5) * np.sin(turn))
-    along = np.abs((ROW - 13.5) * np.cos(turn) - (COLUMN - 13.5) * np.sin(turn))
-    stroke = np.clip(2 - across, 0, 1) * np.clip(9.5 - along, 0, 1)
-    assert thickness(stroke[None])[0] == pytest.approx(3, abs=0.25)
+    across = np.abs((COLUMN - 13.6) * np.cos(turn) + (ROW - 13.3) * np.sin(turn))
+    along = np.abs((ROW - 13.3) * np.cos(turn) - (COLUMN - 13.6) * np.sin(turn))
+    return np.clip(width / 2 + 0.5 - across, 0, 1) * np.clip(9.5 - along, 0, 1)
+
+
+@pytest.mark.parametrize("width", [1.5, 2.0, 3.0, 4.0])
+def test_strokes_in_all_directions_have_their_width_on_average(width: float) -> None:
+    measured = thickness(np.stack([straight_stroke(width, degrees) for degrees in range(0, 180, 4)]))
+    assert measured.mean() == pytest.approx(width, abs=0.15)
+    assert np.abs(measured - width).max() < 0.7
 
 
 def test_small_images_are_measured_in_their_own_pixels() -> None:
