@@ -90,10 +90,11 @@ def _parts(data: LabelledData | Tensor) -> tuple[Tensor, pd.DataFrame | None]:
     bare = isinstance(data, Tensor)
     inputs = data if bare else getattr(data, "inputs", None)
     examples = getattr(data, "examples", None)
-    if not isinstance(inputs, Tensor) or inputs.ndim == 0 or not (bare or isinstance(examples, pd.DataFrame)):
+    labelled = bare or isinstance(examples, pd.DataFrame)
+    if not labelled or not isinstance(inputs, Tensor) or inputs.ndim == 0:
         raise Refused(
-            f"A {type(data).__name__} is not data: give a torch tensor with an example axis, or something with "
-            "`inputs` (such a tensor) and `examples` (a pandas table)."
+            f"A {type(data).__name__} is not data: give a torch tensor with an example axis, or something "
+            "with `inputs` (such a tensor) and `examples` (a pandas table)."
         )
     return inputs.detach(), None if bare else examples
 

@@ -1,0 +1,150 @@
+"""What an edit does to the tensor at a hook: each a small frozen function `(tensor, site) -> tensor`.
+
+Each is given all of the tensor and says what it would be everywhere; the edit's restriction then decides
+where that counts (see edits.py). None writes into the tensor it is given, so gradients pass. A new kind of
+edit is one more such function.
+
+- `Resample` draws whole examples, the same donor for every seed of a population, so that the seeds stay
+comparable (resampling ablation: Chan et al. 2022, causal scrubbing).
+- `ProjectOut`: x - (x - c) V'V with V an orthonormal basis of the directions, c the centre (0 unless given).
+About 0 it also takes away what all examples share along V; about their mean only the differences between them
+go. Removing the directions of one linear probe leaves what another may find (Ravfogel et al. 2020; Elazar et
+al. 2021).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from interp.refusals import Refused
+from interp.writing.directions import component, orthonormal, stacked_directions
+from interp.writing.values import Site, Value, aligned
+
+
+@dataclass(frozen=True)
+class Zero:
+    """Nothing at all."""
+
+    def __call__(self, tensor: Tensor, site: Site) -> Tensor:
+        return torch.zeros_like(tensor)
+
+
+@dataclass(frozen=True)
+class Replace:
+    """A given value."""
+
+    value: Value
+
+    def __call__(self, tensor: Tensor, site: Site) -> Tensor:
+        return aligned(self.value, tensor, site).expand_as(tensor).contiguous()
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean over the examples of reference activations, or that mean itself."""
+
+    reference: Value
+
+    def __call__(self, tensor: Tensor, site: Site) -> Tensor:
+        mean = site.once("mean", lambda: mean_over_examples(self.reference, site))
+        return aligned(mean, tensor, site).expand_as(tensor).contiguous()
+
+
+@dataclass(frozen=True)
+class Resample:
+    """The activations of other examples: of the batch itself (no example its own donor), or of a source."""
+
+    source: Value | None
+    draw: int | torch.Generator
+
+    def __call__(self, tensor: Tensor, site: Site) -> Tensor:
+        _require_axis("example", site)
+        randomness = site.once("randomness", self._generator)
+        place = site.axes.index("example")
+        count = tensor.shape[place]
+        if self.source is None:
+            return tensor.index_select(place, other_examples(count, randomness, site.hook).to(tensor.device))
+        dims = _with_examples(self.source, site)
+        pool, along = self.source.tensor, dims.index("example")
+        donors = torch.randint(pool.shape[along], (count,), generator=randomness)
+        drawn = self.source.relabelled(pool.index_select(along, donors.to(pool.device)), dims)
+        return aligned(drawn, tensor, site).expand_as(tensor).contiguous()
+
+    def _generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.draw) if isinstance(self.draw, int) else self.draw
+
+
+@dataclass(frozen=True)
+class Add:
+    """A direction, times a strength, added."""
+
+    direction: Value
+    strength: float
+
+    def __call__(self, tensor: Tensor, site: Site) -> Tensor:
+        return tensor + self.strength * aligned(self.direction, tensor, site)
+
+
+@dataclass(frozen=True)
+class ProjectOut:
+    """Without the component along some directions, about a centre."""
+
+    directions: Value
+    about: Value | None
+
+    def __call__(self, tensor: Tensor, site: Site) -> Tensor:
+        axis, stacked = site.once("directions", lambda: stacked_directions(self.directions, tensor, site))
+        if axis in site.positions:
+            raise Refused(
+                f"The directions at {site.hook!r} lie along {axis!r}, so the edit cannot be restricted on it."
+            )
+        basis = site.once(
+            (tensor.dtype, tensor.device), lambda: orthonormal(stacked, hook=site.hook).to(tensor)
+        )
+        off_centre = tensor
+        if self.about is not None:
+            centre = site.once("centre", lambda about=self.about: mean_over_examples(about, site))
+            off_centre = tensor - aligned(centre, tensor, site)
+        place = site.axes.index(axis)
+        return tensor - component(off_centre.movedim(place, -1), basis).movedim(-1, place)
+
+
+def mean_over_examples(reference: Value, site: Site) -> Value:
+    """The mean over the example axis of reference activations; what has no example axis is that mean."""
+    axes, ndim = site.axes, reference.tensor.ndim
+    if reference.dims is None and (ndim < len(axes) - 1 or (ndim < len(axes) and "seed" not in axes)):
+        return reference
+    if reference.dims is not None and "example" not in reference.dims:
+        return reference
+    dims = _with_examples(reference, site)
+    place, tensor = dims.index("example"), reference.tensor
+    mean = tensor.mean(dim=place, dtype=torch.promote_types(tensor.dtype, torch.float32))
+    return reference.relabelled(mean, [dim for dim in dims if dim != "example"])
+
+
+def other_examples(count: int, randomness: torch.Generator, hook: str) -> Tensor:
+    """For each of `count` examples another one: a step along a random cycle through all of them."""
+    if count < 2:
+        raise Refused(f"Resampling {hook!r} within the batch takes at least 2 examples; it has {count}.")
+    cycle = torch.randperm(count, generator=randomness)
+    return torch.empty_like(cycle).scatter_(0, cycle, cycle.roll(-1))
+
+
+def _with_examples(value: Value, site: Site) -> tuple[str, ...]:
+    """The axes of activations of many examples, however many."""
+    if value.dims is not None and "example" in value.dims:
+        return value.dims
+    if value.dims is None and value.tensor.ndim == len(site.axes):
+        return site.axes
+    raise Refused(
+        f"{value!r} has no certain `example` axis at {site.hook!r} [{', '.join(site.axes)}]: "
+        "give all these axes, or an xarray.DataArray with named dimensions."
+    )
+
+
+def _require_axis(axis: str, site: Site) -> None:
+    if axis not in site.axes:
+        raise Refused(f"Hook {site.hook!r} has no axis {axis!r} among [{', '.join(site.axes)}].")

@@ -1,0 +1,181 @@
+"""Writing: small frozen edits of what passes a hook point, in force inside a `with`.
+
+    with edited(model, [zero("blocks.1.hook_mlp_out"), steer("blocks.0.hook_resid_post", direction, 3.0)]):
+        logits = model(tokens)
+
+An `Edit` is a hook, what happens to the tensor there (changes.py), and a restriction along named axes
+(places.py): `zero(hook, neuron=[1, 3])`, `patch(hook, clean, pos=-1)`, `steer(hook, direction, seed=7)`.
+Values may be labelled arrays, aligned by name, or tensors whose shape says in one way only what they are
+(values.py). Outside the restriction the tensor keeps its bits. Several edits act in the order given; those of
+one hook compose. Blocks nest, the inner one acts after the outer; a user's own hooks stay as they are.
+
+A call that changes nothing is the field's commonest silent error, so an edit that did not fire by the end of
+the block raises, as does one that gives another shape, dtype or device, or NaN in its value, or writes into
+the tensor it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interp.reading.points import axes_of, declared_axes, hook_point, seeds_of
+from interp.refusals import Refused
+from interp.writing.changes import Add, Mean, ProjectOut, Replace, Resample, Zero
+from interp.writing.places import Where, mask_of
+from interp.writing.values import Site, value_of
+
+Change = Callable[[Tensor, Site], Tensor]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One edit: at a hook, a change, where it counts. Immutable; compared by content."""
+
+    hook: str
+    change: Change
+    where: Where = field(default_factory=Where)
+
+    def __repr__(self) -> str:
+        where = f", {self.where!r}" if self.where.choices else ""
+        return f"Edit({self.hook!r}, {self.change!r}{where})"
+
+    def apply(self, tensor: Tensor, site: Site) -> Tensor:
+        """The tensor with the change made where it counts. Raises `Refused` when the change breaks a rule."""
+        version = None if tensor.is_inference() else tensor._version
+        changed = self.change(tensor, site)
+        _check_kept(self, tensor, changed)
+        if version is not None and tensor._version != version:
+            raise Refused(f"The edit {self!r} wrote into the tensor it was given: return a new one.")
+        if not site.positions:
+            return changed
+        return torch.where(mask_of(site.positions, site.axes, tensor), changed, tensor)
+
+    def site(self, axes: tuple[str, ...], shape: Sequence[int], seeds: tuple[int, ...] | None) -> Site:
+        """Where this edit acts in a tensor of these axes and lengths."""
+        self.where.check_axes(self.hook, axes)
+        return Site(self.hook, axes, seeds, self.where.positions(axes, shape, seeds or ()))
+
+
+def zero(hook: str, /, **where: Any) -> Edit:
+    """Sets the activation to zero (zero ablation)."""
+    return Edit(hook, Zero(), Where.of(where))
+
+
+def mean(hook: str, reference: Any, /, **where: Any) -> Edit:
+    """Replaces by the mean over the examples of reference activations (mean ablation).
+
+    `reference`: activations with an example axis (of any length), that mean itself, or `Activations` holding
+    the hook.
+    """
+    return Edit(hook, Mean(value_of(reference, hook)), Where.of(where))
+
+
+def resample(hook: str, source: Any = None, /, *, draw: int | torch.Generator = 0, **where: Any) -> Edit:
+    """Replaces each example's activation by another example's, drawn at random (resampling ablation).
+
+    `source`: activations with an example axis, drawn from with replacement; none: the batch itself, no
+    example its own donor. `draw`: the seed of the draws, begun anew by each `edited` block (the word `seed`
+    is an axis here), or a CPU generator that goes on.
+    """
+    return Edit(hook, Resample(None if source is None else value_of(source, hook), draw), Where.of(where))
+
+
+def patch(hook: str, value: Any, /, **where: Any) -> Edit:
+    """Replaces by a value, for instance the activation of another run (activation patching).
+
+    `value`: a number, a tensor, a labelled array, or `Activations` holding the hook; it has the full length
+    of a restricted axis (then it is read at the same places), one entry per selected position, or not that
+    axis.
+    """
+    return Edit(hook, Replace(value_of(value, hook)), Where.of(where))
+
+
+def steer(hook: str, direction: Any, strength: float = 1.0, /, **where: Any) -> Edit:
+    """Adds `strength` times a direction, which is taken as it is, not normalised (activation addition).
+
+    `direction`: `[feature]` along the hook's last axis, one for each seed, or any labelled array.
+    """
+    return Edit(hook, Add(value_of(direction, hook), float(strength)), Where.of(where))
+
+
+def project_out(hook: str, directions: Any, /, *, about: Any = None, **where: Any) -> Edit:
+    """Removes the component along directions: x - (x - about) V'V, V an orthonormal basis of their span.
+
+    `directions`: `[feature]`, `[rank, feature]` shared or `[seed, rank, feature]`, along the hook's last
+    axis; or a labelled array along any one axis. `about`: a centre that keeps its component (a mean, or
+    activations to take the mean of over their examples); zero unless given.
+    """
+    centre = None if about is None else value_of(about, hook)
+    return Edit(hook, ProjectOut(value_of(directions, hook), centre), Where.of(where))
+
+
+@contextmanager
+def edited(model: nn.Module, edits: Edit | Sequence[Edit]) -> Iterator[None]:
+    """The network with these edits in force, for the length of the block; gone after it, exceptions included.
+
+    Raises `Refused` on entry for an unknown or read-only hook or an axis it does not have; in the forward
+    pass for what the tensor contradicts; on leaving for an edit that never fired (unless the block itself
+    raised).
+    """
+    asked = (edits,) if isinstance(edits, Edit) else tuple(edits)
+    running = [_InForce(edit, model) for edit in asked]
+    handles: list[Any] = []
+    try:
+        handles.extend(one.point.register_forward_hook(one) for one in running)
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+    _check_fired(running)
+
+
+class _InForce:
+    """One edit in one block: the forward hook, whether it fired, and what it remembers."""
+
+    def __init__(self, edit: Edit, model: nn.Module) -> None:
+        self.edit, self.point, self.seeds = edit, hook_point(model, edit.hook), seeds_of(model)
+        self.fired = False
+        self.memory: dict[object, Any] = {}
+        if getattr(self.point, "read_only", False):
+            raise Refused(f"Hook {edit.hook!r} is read-only: what passes there is not used afterwards.")
+        axes = declared_axes(self.point)
+        if axes is not None:
+            edit.where.check_axes(edit.hook, axes if self.seeds is None else ("seed", *axes))
+
+    def __call__(self, module: nn.Module, inputs: Any, output: Any) -> Tensor:
+        edit = self.edit
+        if not isinstance(output, Tensor):
+            raise Refused(f"What passes hook {edit.hook!r} is a {type(output).__name__}, not a tensor.")
+        axes = axes_of(edit.hook, self.point, ndim=output.ndim, seeds=self.seeds)
+        site = replace(edit.site(axes, output.shape, self.seeds), memory=self.memory)
+        changed = edit.apply(output, site)
+        self.fired = True
+        return changed
+
+
+def _check_kept(edit: Edit, before: Tensor, after: Any) -> None:
+    """Refuses a change that gives anything but a tensor of the same shape, dtype and device."""
+    if not isinstance(after, Tensor):
+        raise Refused(f"The edit {edit!r} gave a {type(after).__name__}, not a tensor.")
+    for what in ("shape", "dtype", "device"):
+        was, now = getattr(before, what), getattr(after, what)
+        if was != now:
+            raise Refused(f"The edit {edit!r} changed the {what} from {was} to {now}; it must keep it.")
+
+
+def _check_fired(running: Sequence[_InForce]) -> None:
+    silent = [one.edit.hook for one in running if not one.fired]
+    if silent and len(silent) == len(running):
+        raise Refused(
+            f"No edit fired ({', '.join(silent)}): run the network inside the block, past these hooks."
+        )
+    if silent:
+        raise Refused(
+            f"The edit at {silent[0]!r} did not fire, though the network ran: it did not pass that hook."
+        )

@@ -1,0 +1,192 @@
+"""Values an edit brings in, aligned with the hook's axes by name.
+
+A number goes everywhere. A labelled array (xarray) is aligned by its dimension names: they are put into the
+hook's order, missing ones broadcast, foreign ones are refused, and its `seed` labels must be the network's. A
+plain tensor has no names, so its shape must say, exactly and in one way only, which axes it has: all of the
+hook's; all but `seed`, all but `example`, or all but both; the last one; or `seed` and the last one. Where
+two readings fit, or none does, it is refused: nothing broadcasts by position, and a size of 1 stands only for
+an axis of size 1.
+
+Along an axis the edit is restricted on, a value has the axis's full length (it is read at the same places),
+or one entry per selected position, or it lacks the axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from interp.refusals import Refused, unknown
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where an edit acts: the hook, its axes as they are now, the seeds, and the positions chosen along each
+    axis.
+
+    `memory` lasts as long as the `with` block: what is costly or random is made once there (see `once`).
+    """
+
+    hook: str
+    axes: tuple[str, ...]
+    seeds: tuple[int, ...] | None
+    positions: Mapping[str, Sequence[int]]
+    memory: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def once(self, key: object, make: Any) -> Any:
+        """What `make()` gave when it was first asked for in this block."""
+        if key not in self.memory:
+            self.memory[key] = make()
+        return self.memory[key]
+
+
+class Value:
+    """A number, a tensor, or a tensor with axis names; compared by content, shown by its shape."""
+
+    def __init__(self, data: float | Tensor | np.ndarray[Any, Any] | xr.DataArray) -> None:
+        self.dims: tuple[str, ...] | None = None
+        self.seeds: tuple[int, ...] | None = None
+        if isinstance(data, xr.DataArray):
+            self.dims = tuple(str(dim) for dim in data.dims)
+            self.seeds = (
+                tuple(map(int, data["seed"].values))
+                if "seed" in data.coords and "seed" in data.dims
+                else None
+            )
+            data = np.array(data.values)
+        self.tensor = data if isinstance(data, Tensor) else torch.as_tensor(data)
+        if self.tensor.is_complex() or self.tensor.dtype == torch.bool:
+            raise Refused(f"A value of dtype {self.tensor.dtype} is no activation: give real numbers.")
+
+    def relabelled(self, tensor: Tensor, dims: Sequence[str]) -> Value:
+        """A tensor made from this one, with these axis names and the same seeds."""
+        value = Value(tensor)
+        value.dims, value.seeds = tuple(dims), self.seeds
+        return value
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Value):
+            return NotImplemented
+        same = (
+            self.dims == other.dims and self.seeds == other.seeds and self.tensor.dtype == other.tensor.dtype
+        )
+        return same and torch.equal(self.tensor, other.tensor)
+
+    def __hash__(self) -> int:
+        return hash((self.dims, self.seeds, tuple(self.tensor.shape), self.tensor.dtype))
+
+    def __repr__(self) -> str:
+        if self.tensor.ndim == 0:
+            return f"{self.tensor.item():g}"
+        names = self.dims or ("",) * self.tensor.ndim
+        return (
+            "["
+            + ", ".join(f"{name} {n}".strip() for name, n in zip(names, self.tensor.shape, strict=True))
+            + "]"
+        )
+
+
+def value_of(given: Any, hook: str) -> Value:
+    """A value from what the caller gave; of a mapping such as `Activations`, the entry of this hook."""
+    if isinstance(given, Mapping):
+        if hook not in given:
+            raise unknown("hook in the activations given", hook, map(str, given))
+        given = given[hook]
+    if isinstance(given, Value):
+        return given
+    if not isinstance(given, int | float | np.number | np.ndarray | Tensor | xr.DataArray):
+        raise Refused(
+            f"A {type(given).__name__} is no value for {hook!r}: give a number, a tensor or a DataArray."
+        )
+    return Value(float(given) if isinstance(given, np.number) else given)
+
+
+def aligned(value: Value, like: Tensor, site: Site) -> Tensor:
+    """The value as a tensor that broadcasts over `like` [site.axes], with its dtype and device; see above."""
+    tensor = value.tensor.to(device=like.device, dtype=like.dtype)
+    if bool(tensor.isnan().any()):
+        raise Refused(f"The value for {site.hook!r} holds NaN.")
+    if tensor.ndim == 0:
+        return tensor
+    dims = named_dims(value, like.shape, site)
+    for axis in [axis for axis in dims if axis in site.positions]:
+        tensor = _spread(tensor, dims.index(axis), like.shape[site.axes.index(axis)], site.positions[axis])
+    order = [dims.index(axis) for axis in site.axes if axis in dims]
+    shape = [n if axis in dims else 1 for axis, n in zip(site.axes, like.shape, strict=True)]
+    return tensor.permute(order).reshape(shape)
+
+
+def named_dims(value: Value, shape: Sequence[int], site: Site) -> tuple[str, ...]:
+    """The axes of a value, by its names or by the one reading its shape allows; `Refused` otherwise."""
+    sizes = dict(zip(site.axes, shape, strict=True))
+    readings = _readings(site) if value.dims is None else [value.dims]
+    check_names(value.dims or (), value.seeds, site)
+    fitting = [dims for dims in readings if _fits(dims, tuple(value.tensor.shape), sizes, site)]
+    if len(fitting) == 1:
+        return fitting[0]
+    here = ", ".join(f"{axis} {n}" for axis, n in sizes.items())
+    if fitting:
+        both = " or ".join(f"[{', '.join(dims)}]" for dims in fitting)
+        raise Refused(f"A value {value!r} at {site.hook!r} [{here}] could be {both}: {_NAME_IT}")
+    raise Refused(f"A value {value!r} does not fit {site.hook!r} [{here}]{_chosen(site)}: {_NAME_IT}")
+
+
+_NAME_IT = "give it as an xarray.DataArray with named dimensions."
+
+
+def check_names(dims: Sequence[str], of_seeds: tuple[int, ...] | None, site: Site) -> None:
+    """Refuses dimensions the hook does not have, and seeds other than the network's."""
+    for dim in dims:
+        if dim not in site.axes:
+            raise unknown(f"axis of {site.hook!r}", dim, site.axes)
+    seeds = site.seeds or ()
+    chosen = tuple(seeds[place] for place in site.positions.get("seed", range(len(seeds))))
+    if of_seeds is not None and of_seeds not in (seeds, chosen):
+        raise Refused(
+            f"The value for {site.hook!r} is of seeds {of_seeds}; the edit acts on {chosen} of {seeds}."
+        )
+
+
+def _readings(site: Site) -> list[tuple[str, ...]]:
+    """The axes an unnamed tensor may have, each reading once."""
+    axes, last = site.axes, site.axes[-1]
+    without = [
+        tuple(a for a in axes if a not in gone) for gone in ((), ("seed",), ("example",), ("seed", "example"))
+    ]
+    chosen_one = {a for a, positions in site.positions.items() if len(positions) == 1}
+    fewer = [tuple(a for a in dims if a not in chosen_one) for dims in without]
+    ends = [(last,), ("seed", last)] if "seed" in axes else [(last,)]
+    return list(dict.fromkeys(dims for dims in [*without, *fewer, *ends] if dims))
+
+
+def _fits(dims: Sequence[str], shape: tuple[int, ...], sizes: Mapping[str, int], site: Site) -> bool:
+    """Whether every dimension has its axis's length, or that of the selection along it."""
+    if len(dims) != len(shape) or len(set(dims)) < len(dims) or any(dim not in sizes for dim in dims):
+        return False
+    return all(
+        n in (sizes[d], len(site.positions.get(d, range(sizes[d])))) for d, n in zip(dims, shape, strict=True)
+    )
+
+
+def _spread(tensor: Tensor, place: int, length: int, positions: Sequence[int]) -> Tensor:
+    """One entry per selected position, laid out along the whole axis (the rest is never used)."""
+    if tensor.shape[place] == length:
+        return tensor
+    shape = list(tensor.shape)
+    shape[place] = length
+    index = torch.tensor(positions, device=tensor.device)
+    return torch.zeros(shape, dtype=tensor.dtype, device=tensor.device).index_copy(place, index, tensor)
+
+
+def _chosen(site: Site) -> str:
+    return (
+        f" where {', '.join(f'{a} has {len(p)}' for a, p in site.positions.items())}"
+        if site.positions
+        else ""
+    )

@@ -1,0 +1,102 @@
+"""What naming and keeping every activation costs, beside the plain network (one process, one thread, medians).
+
+784-256-256-10, 10,000 examples in batches of 256. The two sides of a ratio take turns within one loop, so that what
+else the machine does falls on both.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from interp.reading.capture import capture
+from models.networks.mlp import MLP
+from models.networks.mlp_config import MLPConfig
+
+SIZES = (784, 256, 256, 10)
+BOTH_POINTS = "layers.*.hook_{pre,post}"
+
+
+def rows() -> list[tuple[str, float, str]]:
+    """(what, measured, bound) of each target."""
+    with one_thread():
+        unused, captured = overheads()
+        return [
+            ("hook points nobody uses / plain torch layers", unused, "<= 1.05"),
+            ("capture of both points of each hidden layer / plain forward", captured, "<= 1.25"),
+            ("fixed cost of a capture call, ms", fixed_cost(), "<= 0.5"),
+        ]
+
+
+def overheads(repeats: int = 15) -> tuple[float, float]:
+    """Time of the unused hook points and of a capture, each over the plain forward pass of the same layers."""
+    model = MLP(MLPConfig(sizes=SIZES, activation="relu"))
+    plain, inputs = plain_twin(model), torch.randn(10_000, SIZES[0], generator=torch.Generator().manual_seed(0))
+    seconds = interleaved(
+        [
+            lambda: over_batches(plain, inputs),
+            lambda: over_batches(model, inputs),
+            lambda: capture(model, inputs, BOTH_POINTS, batch_size=256),
+        ],
+        repeats,
+    )
+    return seconds[1] / seconds[0], seconds[2] / seconds[0]
+
+
+def fixed_cost(repeats: int = 400) -> float:
+    """Milliseconds of a capture of one example from a tiny network, its forward pass taken off."""
+    model, inputs = MLP(MLPConfig(sizes=(4, 3, 3, 2))), torch.zeros(1, 4)
+    seconds = interleaved(
+        [lambda: over_batches(model, inputs), lambda: capture(model, inputs, BOTH_POINTS)], repeats
+    )
+    return 1000 * (seconds[1] - seconds[0])
+
+
+def plain_twin(model: MLP) -> nn.Sequential:
+    """The same network of torch's own layers, without hook points."""
+    layers: list[nn.Module] = []
+    for affine in [*model.layers, model.unembed]:
+        linear = nn.Linear(*affine.W.shape)
+        linear.weight.data, linear.bias.data = affine.W.data.T.contiguous(), affine.b.data.clone()
+        layers += [linear, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def over_batches(network: Callable[[Tensor], Tensor], inputs: Tensor) -> None:
+    """Every batch of 256 once through the network, without gradient."""
+    with torch.no_grad():
+        for batch in inputs.split(256):
+            network(batch)
+
+
+def interleaved(sides: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+    """The median seconds of each side, the sides taking turns; the first round warms up."""
+    seconds: list[list[float]] = [[] for _ in sides]
+    for turn in range(repeats + 1):
+        for taken, side in zip(seconds, sides, strict=True):
+            began = time.perf_counter()
+            side()
+            if turn:
+                taken.append(time.perf_counter() - began)
+    return [statistics.median(taken) for taken in seconds]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One torch thread for the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+if __name__ == "__main__":
+    for what, measured, bound in rows():
+        print(f"{what:62} {measured:7.3f}   {bound}")
