@@ -57,10 +57,11 @@ def table_record(name: str, frame: pd.DataFrame) -> dict[str, Any]:
     columns = [_key(column, where=f"{where}.columns") for column in frame.columns]
     if len(set(columns)) < len(columns) or not columns:
         raise Refused(f"{where} has the columns {columns}; give each its own name, and at least one.")
+    words = [isinstance(kind, pd.StringDtype) for kind in frame.dtypes]
     rows = [
         [
-            plain(cell, where=f"{where}.rows[{row}].{column}")
-            for column, cell in zip(columns, cells, strict=True)
+            None if is_word and pd.isna(cell) else plain(cell, where=f"{where}.rows[{row}].{column}")
+            for column, is_word, cell in zip(columns, words, cells, strict=True)
         ]
         for row, cells in enumerate(frame.itertuples(index=False, name=None))
     ]

@@ -7,12 +7,11 @@ bytes; what does is in the record's provenance (`run_time_seconds`, `finished`).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pandas as pd
 
@@ -22,19 +21,7 @@ from interp.reporting.drawing import Figure
 from interp.reporting.folders import standing, write_whole
 from interp.reporting.page import page, report_fragment
 from interp.reporting.record import csv_bytes, digest, json_bytes, plain, table_record
-
-KEYS = ("question", "analysis", "claims", "tables", "figures", "provenance")
-CLAIM_KEYS = (
-    "statement",
-    "source",
-    "measure",
-    "estimate",
-    "interval",
-    "controls",
-    "seeds",
-    "rule",
-    "verdict",
-)
+from interp.reporting.schema import read_record
 
 
 @dataclass(frozen=True)
@@ -98,7 +85,7 @@ def read_report(folder: str | Path) -> dict[str, Any]:
     Raises BadFile, naming the file, where one is missing, is no strict JSON, lacks a key or was altered.
     """
     found = standing(Path(folder))
-    record = _read_record(found / "report.json")
+    record = read_record(found / "report.json")
     for view in [*record["tables"].values(), *record["figures"].values()]:
         _check_view(found / view["file"], sha256=view["sha256"])
     return record
@@ -122,42 +109,11 @@ def _file_name(name: str) -> str:
 def _files_of(folder: Path) -> set[str]:
     """The files that the report in `folder` says are its own; none where no report can be read."""
     try:
-        record = _read_record(standing(folder) / "report.json")
+        record = read_record(standing(folder) / "report.json")
     except BadFile:
         return set()
     views = [*record["tables"].values(), *record["figures"].values()]
     return {"report.json", "index.html", *(view["file"] for view in views)}
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
-    except OSError as error:
-        raise BadFile(
-            f"{path} cannot be read ({error.strerror}); a report folder holds report.json."
-        ) from error
-    except ValueError as error:
-        raise BadFile(f"{path} is no strict JSON ({error}); run the analysis again.") from error
-    _check_record(record, path)
-    return dict(record)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"it holds {name}")
-
-
-def _check_record(record: Any, path: Path) -> None:
-    missing = [key for key in KEYS if key not in record] if isinstance(record, dict) else list(KEYS)
-    if missing:
-        raise BadFile(f"{path} is no report: it lacks {', '.join(missing)}.")
-    for number, claim in enumerate(record["claims"]):
-        absent = [key for key in CLAIM_KEYS if key not in claim]
-        if absent:
-            raise BadFile(f"{path}: claim {number + 1} lacks {', '.join(absent)}.")
-    for kind in ("tables", "figures"):
-        for name, view in record[kind].items():
-            if not {"file", "sha256"} <= view.keys():
-                raise BadFile(f"{path}: {kind}.{name} lacks its file or its digest.")
 
 
 def _check_view(path: Path, *, sha256: str) -> None:

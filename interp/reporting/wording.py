@@ -43,7 +43,7 @@ def number(value: int | float, decimals: int | None = None) -> str:
 def with_interval(estimate: int | float, interval: Interval, *, decimals: int | None = None) -> str:
     """`0.93 [0.91, 0.95]`; only the number where the interval is a point."""
     low, high = interval
-    if low == high == estimate:
+    if low == high:
         return number(estimate, decimals)
     places = decimals if decimals is not None else decimals_for([interval])
     return f"{number(estimate, places)} [{number(low, places)}, {number(high, places)}]"

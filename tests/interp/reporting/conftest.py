@@ -1,4 +1,4 @@
-"""A report of made-up numbers that uses every part: all verdicts, all figures, short and long tables, notes."""
+"""A report of made-up numbers that uses every part: all verdicts, all figures, tables short and long."""
 
 from __future__ import annotations
 
@@ -159,7 +159,8 @@ def report(claims: Claims, demo_figures: dict[str, Figure], demo_tables: dict[st
         tables=demo_tables,
         figures=demo_figures,
         notes=[
-            "Loops and strokes were left out: the bundled digits are too coarse (8 by 8 pixels) to measure them."
+            "Loops and strokes were left out: the bundled digits are too coarse (8 by 8 pixels) to "
+            "measure them."
         ],
         provenance=gather(seeds=range(8), data={"digits": "sha256:0f3a"}, run_time_seconds=12.3456),
     )
