@@ -1,9 +1,9 @@
 """Which figures of an older report hold when its analysis is run again.
 
 Claims are matched by statement and measure, tables by name and cell. A number holds when it differs from the
-recorded one by at most `tolerance`, relative or absolute, whichever is larger; words, verdicts and counts
-hold when they are equal. A rule that reads differently does not hold either: then the same verdict means
-something else. Figures are drawn from the tables and claims, and are not compared.
+recorded one by at most `tolerance`, relative or absolute, whichever is larger; words, verdicts and whole
+numbers hold when they are equal. A rule that reads differently does not hold either: then the same verdict
+means something else. Figures are drawn from the tables and claims, and are not compared.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def _cells(before: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _holds(recorded: Any, found: Any, *, tolerance: float) -> bool:
-    if _is_number(recorded) and _is_number(found):
+    both_whole = isinstance(recorded, int) and isinstance(found, int)
+    if _is_number(recorded) and _is_number(found) and not both_whole:
         return math.isclose(recorded, found, rel_tol=tolerance, abs_tol=tolerance)
     return bool(recorded == found and isinstance(recorded, bool) == isinstance(found, bool))
 

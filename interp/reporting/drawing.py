@@ -25,7 +25,7 @@ from interp.refusals import Refused
 WIDTH = 7.2
 INK = "#1f2328"
 FAINT = "#d9d9d4"
-COLOURS = ("#14304f", "#9c3a22", "#2f8577", "#c98a1b", "#8f8fa8", "#c9b8c4")
+COLOURS = ("#14304f", "#96301c", "#23706a", "#a56b0a", "#7b7fb8", "#b8868f")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINE_STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
 STYLE: dict[str, Any] = {

@@ -208,7 +208,7 @@ def test_a_missing_report_is_named(tmp_path: Path) -> None:
     [
         (lambda text: text[: len(text) // 2], "no strict JSON"),
         (lambda text: text.replace('"seeds": 8', '"seeds": NaN', 1), "holds NaN"),
-        (lambda text: "[1, 2]", "should be a valid dictionary"),
+        (lambda text: "[1, 2]", "should be a dictionary"),
         (lambda text: text.replace('"verdict"', '"judgement"', 1), r"claims\.0\.verdict: Field required"),
         (
             lambda text: text.replace('"tables": {', '"tables": [], "x": {', 1),
