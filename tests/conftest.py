@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 from models.data.dataset import Dataset
@@ -13,6 +14,7 @@ from models.data.mnist import load_mnist
 
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("suite")
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

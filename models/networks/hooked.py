@@ -23,7 +23,7 @@ class AxisHookPoint(HookPoint):
     """A hook point that says what its axes are, and whether it may only be read."""
 
     def __init__(self, *axes: str, read_only: bool = False) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.axes = axes
         self.read_only = read_only
 
@@ -94,7 +94,9 @@ def population(members: Sequence[HookedModel]) -> HookedModel:
     first = members[0]
     for member in members[1:]:
         if (type(member), member.config, member.dtype) != (type(first), first.config, first.dtype):
-            raise Refused(f"The members of a population share config and dtype: {member.config} is not {first.config}.")
+            raise Refused(
+                f"The members of a population share config and dtype: {member.config} is not {first.config}."
+            )
     joined = type(first)(first.config, seeds=[member.every_seed[0] for member in members])
     joined.to(device=first.device, dtype=first.dtype)
     states = [member.state_dict() for member in members]

@@ -109,7 +109,9 @@ class MLP(HookedModel):
         start, stop = self._span(start_at_layer, stop_at_layer)
         width = self.config.sizes[start]
         if inputs.ndim not in ((2,) if self.seeds is None else (2, 3)) or inputs.shape[-1] != width:
-            raise Refused(f"Layer {start} takes inputs {self._axes(width)}; given shape {tuple(inputs.shape)}.")
+            raise Refused(
+                f"Layer {start} takes inputs {self._axes(width)}; given shape {tuple(inputs.shape)}."
+            )
         x = self.hook_input(inputs) if start_at_layer is None else inputs
         for layer in self.layers[start:stop]:
             x = layer(x)

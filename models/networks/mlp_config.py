@@ -35,7 +35,9 @@ class MLPConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "sizes", tuple(self.sizes))
         if len(self.sizes) < 2 or any(not isinstance(size, int) or size < 1 for size in self.sizes):
-            raise Refused(f"sizes are inputs, hidden layers and outputs, each at least 1; given {self.sizes}.")
+            raise Refused(
+                f"sizes are inputs, hidden layers and outputs, each at least 1; given {self.sizes}."
+            )
         one_of("activation", self.activation, Activation)
         one_of("output", self.output, Output)
         one_of("initialisation", self.initialisation, Initialisation)
@@ -46,4 +48,7 @@ class MLPConfig:
     @property
     def parameter_count(self) -> int:
         """Weights and biases of one network."""
-        return sum((inputs + self.bias) * outputs for inputs, outputs in zip(self.sizes, self.sizes[1:], strict=False))
+        return sum(
+            (inputs + self.bias) * outputs
+            for inputs, outputs in zip(self.sizes, self.sizes[1:], strict=False)
+        )

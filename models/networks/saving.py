@@ -87,5 +87,9 @@ def read_file(path: Path) -> bytes:
 
 def write_file(path: Path, content: bytes) -> None:
     """Writes a whole file or nothing: temporary file beside it, synced, renamed."""
-    with atomic_save(str(path), overwrite_part=True) as file:
-        file.write(content)
+    try:
+        with atomic_save(str(path), overwrite_part=True) as file:
+            file.write(content)
+    except BaseException:
+        path.with_name(path.name + ".part").unlink(missing_ok=True)
+        raise

@@ -23,7 +23,12 @@ FORMAT = "interp-lab checkpoint 1"
 
 def save_checkpoint(population: Population, path: Path, *, digest: str) -> None:
     """Writes the population's state; `digest` names the recipe and data it belongs to."""
-    record = {"format": FORMAT, "digest": digest, "seeds": json.dumps(population.seeds), "step": str(population.step)}
+    record = {
+        "format": FORMAT,
+        "digest": digest,
+        "seeds": json.dumps(population.seeds),
+        "step": str(population.step),
+    }
     tensors = {name: value.detach().cpu().contiguous() for name, value in _state(population).items()}
     write_file(path, safetensors.torch.save(tensors, metadata=record))
 
@@ -54,7 +59,9 @@ def _refuse_another(record: dict[str, str], population: Population, path: Path, 
             f"another folder, or without --resume."
         )
     if json.loads(record["seeds"]) != list(population.seeds):
-        raise Refused(f"{path} holds seeds {record['seeds']}, not {list(population.seeds)}: resume with its own.")
+        raise Refused(
+            f"{path} holds seeds {record['seeds']}, not {list(population.seeds)}: resume with its own."
+        )
 
 
 def _state(population: Population) -> dict[str, Tensor]:

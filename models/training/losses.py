@@ -36,11 +36,13 @@ def targets_for(loss: str, targets: Tensor, outputs: int, dtype: torch.dtype) ->
     """The targets as this loss takes them: one-hot rows for squared error on classes; refuses what does not fit."""
     classes = not targets.is_floating_point()
     if classes and int(targets.max()) >= outputs:
-        raise Refused(f"The data have a class {int(targets.max())}, the network only {outputs} outputs (0 to {outputs - 1}).")
+        raise Refused(
+            f"The data have a class {int(targets.max())}, the network only {outputs} outputs (0 to {outputs - 1})."
+        )
     if not classes and (loss == "cross_entropy" or targets.shape[-1] != outputs):
         raise Refused(
-            f"Targets {tuple(targets.shape)} of {targets.dtype} do not fit {loss} with {outputs} outputs: squared error "
-            f"takes classes or [example, {outputs}] numbers, cross-entropy takes classes."
+            f"Targets {tuple(targets.shape)} of {targets.dtype} do not fit {loss} with {outputs} outputs: squared "
+            f"error takes classes or [example, {outputs}] numbers, cross-entropy takes classes."
         )
     if loss == "cross_entropy":
         return targets

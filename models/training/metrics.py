@@ -36,14 +36,22 @@ def epoch_rows(population: Population, test: Dataset) -> list[Row]:
             train = {} if population.step == 0 else {"train_loss": losses[place]}
             rate = {"rate": float(population.rates()[place])}
             measured = {name: values[place] for name, values in scores.items()}
-            rows.append({"seed": seed, "epoch": population.epoch, "step": population.step} | rate | train | measured)
+            rows.append(
+                {"seed": seed, "epoch": population.epoch, "step": population.step} | rate | train | measured
+            )
     return [{key: value for key, value in row.items() if not _nan(value)} for row in rows]
 
 
 def divergence_rows(population: Population, known: set[int]) -> list[Row]:
     """A last row for each seed that has diverged and is not yet known to have."""
     return [
-        {"seed": seed, "epoch": step // population.steps_per_epoch, "step": step, "rate": rate, "diverged": True}
+        {
+            "seed": seed,
+            "epoch": step // population.steps_per_epoch,
+            "step": step,
+            "rate": rate,
+            "diverged": True,
+        }
         for seed, step, rate in population.divergences
         if seed not in known
     ]
@@ -62,7 +70,11 @@ def test_scores(population: Population, test: Dataset) -> dict[str, list[float]]
         total += LOSSES[loss](answers, targets[part]).double() * answers.shape[-2]
         right += _right(answers, test.targets[part])
     scores = {"test_loss": (total / len(test)).tolist()}
-    return scores if test.targets.is_floating_point() else scores | {"test_accuracy": (right / len(test)).tolist()}
+    return (
+        scores
+        if test.targets.is_floating_point()
+        else scores | {"test_accuracy": (right / len(test)).tolist()}
+    )
 
 
 def _right(answers: Tensor, targets: Tensor) -> Tensor:

@@ -1,8 +1,10 @@
 """A population in training: many seeds, one batched network, one step at a time.
 
 Each seed has its own initialisation and its own order of the data, a pure function of (seed, epoch); the losses are
-summed over seeds, so each seed's gradient is its own. A seed whose loss is no longer finite is frozen: its weights stay
-as they are, and the others go on as if it were not there.
+summed over seeds, so each seed's gradient is its own. In float32 a member has the same bits in a population of any
+size; at another place in it too, unless its matrices are so odd in size (17 wide, batches of 3) that they lie
+differently in memory, which the matrix library's rounding depends on. A seed whose loss is no longer finite is frozen:
+its weights stay as they are, and the others go on as if it were not there.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ class Population:
         self.targets = targets_for(config.loss, data.targets, recipe.network.sizes[-1], dtype).to(device)
         self.batch_size = len(self.inputs) if config.batch_size == "full" else config.batch_size
         if self.batch_size > len(self.inputs):
-            raise Refused(f"A batch of {self.batch_size} is more than the {len(self.inputs)} training examples.")
+            raise Refused(
+                f"A batch of {self.batch_size} is more than the {len(self.inputs)} training examples."
+            )
         self.steps_per_epoch = math.ceil(len(self.inputs) / self.batch_size)
         self.steps = config.epochs * self.steps_per_epoch
         self.step = 0
@@ -74,7 +78,7 @@ class Population:
         self._set_rates()
         losses = LOSSES[self.recipe.training.loss](*self._batch())
         total = losses.sum()
-        gradients = torch.autograd.grad(total, self.updates.parameters)
+        gradients: Sequence[Tensor] = torch.autograd.grad(total, self.updates.parameters)
         if not math.isfinite(total.item()):
             gradients = self._freeze(losses.detach().cpu(), gradients)
         self.updates.apply(gradients, self.step)
@@ -87,13 +91,17 @@ class Population:
     def rates(self) -> Tensor:
         """The learning rate of each seed at this step, `[seed]`."""
         config = self.recipe.training
-        return self.plateau.factor * (config.optimizer.rate * factor_at(config.schedule, self.step, self.steps))
+        return self.plateau.factor * (
+            config.optimizer.rate * factor_at(config.schedule, self.step, self.steps)
+        )
 
     def _set_rates(self) -> None:
         factor = factor_at(self.recipe.training.schedule, self.step, self.steps)
         if factor != self._factor:
             self._factor = factor
-            self.updates.set_rates(torch.where(self.diverged_at < 0, self.rates(), 0.0).to(self.inputs.device))
+            self.updates.set_rates(
+                torch.where(self.diverged_at < 0, self.rates(), 0.0).to(self.inputs.device)
+            )
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         if self.batch_size == len(self.inputs):

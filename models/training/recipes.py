@@ -44,7 +44,9 @@ class Recipe:
                 training = replace(training, **{name: value})  # type: ignore[arg-type]
             else:
                 raise unknown(
-                    "training setting", name, [*TrainingConfig.__dataclass_fields__, *Optimizer.__dataclass_fields__]
+                    "training setting",
+                    name,
+                    [*TrainingConfig.__dataclass_fields__, *Optimizer.__dataclass_fields__],
                 )
         return replace(self, training=replace(training, optimizer=optimizer))
 

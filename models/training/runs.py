@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from models.data.dataset import Dataset
 from models.data.digits import load_data
-from models.networks.hooked import HookedModel, population
+from models.networks.hooked import population
 from models.networks.saving import load_model, read_record
 from models.refusals import BadFile, Refused
 from models.seeds import seed_tuple
@@ -64,13 +64,15 @@ def _train_into(run: Path, recipe: Recipe, seeds: Sequence[int], data: Dataset, 
         place.mkdir(exist_ok=True)
         rows = done.metrics[done.metrics["seed"] == seed]
         (place / "metrics.jsonl").unlink(missing_ok=True)
-        append_rows(place / "metrics.jsonl", [row.dropna().to_dict() for _, row in rows.iterrows()])
+        append_rows(place / "metrics.jsonl", [row.dropna().to_dict() for _, row in rows.iterrows()])  # type: ignore
         place.rename(seed_folder(run, seed))
     shutil.rmtree(beside)
 
 
 def _collect(run: Path, seeds: Sequence[int]) -> Trained:
-    metrics = pd.concat([read_metrics(seed_folder(run, seed) / "metrics.jsonl") for seed in seeds], ignore_index=True)
+    metrics = pd.concat(
+        [read_metrics(seed_folder(run, seed) / "metrics.jsonl") for seed in seeds], ignore_index=True
+    )
     return _trained(run, seeds, metrics)
 
 
@@ -84,8 +86,8 @@ def _trained(run: Path, seeds: Sequence[int], metrics: pd.DataFrame) -> Trained:
 def _divergences(metrics: pd.DataFrame) -> tuple[Divergence, ...]:
     if "diverged" not in metrics:
         return ()
-    rows = metrics[metrics["diverged"].eq(True)]
-    return tuple(Divergence(int(row.seed), int(row.step), float(row.rate)) for row in rows.itertuples())
+    rows = metrics.loc[metrics["diverged"].eq(True), ["seed", "step", "rate"]].to_numpy()
+    return tuple(Divergence(int(seed), int(step), float(rate)) for seed, step, rate in rows)
 
 
 def load_run(folder: Path | str) -> tuple[Recipe, Trained]:

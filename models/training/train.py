@@ -21,7 +21,7 @@ from tqdm import tqdm
 from models.data.dataset import Dataset
 from models.data.digits import load_data
 from models.networks.hooked import HookedModel, population
-from models.networks.saving import FORMAT, load_model, save_model, write_file
+from models.networks.saving import FORMAT, save_model, write_file
 from models.refusals import Refused
 from models.seeds import seed_tuple
 from models.training.checkpoints import load_checkpoint, save_checkpoint
@@ -68,11 +68,13 @@ def train(
         log = RunLog(members, data, folder, checkpoint_seconds)
         log.begin(resume)
         _run(members, log)
-    return log.end()
+        return log.end()
 
 
 def _run(members: Population, log: RunLog) -> None:
-    progress = tqdm(total=members.steps, initial=members.step, unit="step", delay=2, disable=None, leave=False)
+    progress = tqdm(
+        total=members.steps, initial=members.step, unit="step", delay=2, disable=None, leave=False
+    )
     with progress:
         while members.step < members.steps:
             members.advance()
@@ -93,7 +95,9 @@ def _all_diverged(members: Population) -> str:
 class RunLog:
     """What a run writes down: rows in memory, and in a folder where there is one."""
 
-    def __init__(self, members: Population, data: Dataset, folder: Path | None, checkpoint_seconds: float) -> None:
+    def __init__(
+        self, members: Population, data: Dataset, folder: Path | None, checkpoint_seconds: float
+    ) -> None:
         self.members, self.test, self.folder = members, data.test, folder
         self.digest = recipe_digest(members.recipe, data) if folder else ""
         self.checkpoint_seconds = checkpoint_seconds
@@ -108,7 +112,9 @@ class RunLog:
             return self._log(epoch_rows(self.members, self.test))
         begun = (self.folder / "recipe.json").exists()
         if begun and not resume:
-            raise Refused(f"{self.folder} holds a run already: resume it (--resume), or choose another folder.")
+            raise Refused(
+                f"{self.folder} holds a run already: resume it (--resume), or choose another folder."
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         if begun and self._checkpoint_file.exists():
             load_checkpoint(self.members, self._checkpoint_file, digest=self.digest)
@@ -124,19 +130,19 @@ class RunLog:
         self._log(divergence_rows(self.members, known) + epoch_rows(self.members, self.test))
 
     def checkpoint(self) -> None:
-        """Writes a checkpoint when the last one is old enough."""
-        if self.folder is not None and time.monotonic() - self._written >= self.checkpoint_seconds:
+        """Writes a checkpoint when the last one is old enough, and at the end."""
+        old = time.monotonic() - self._written >= self.checkpoint_seconds
+        if self.folder is not None and (old or self.members.step == self.members.steps):
             save_checkpoint(self.members, self._checkpoint_file, digest=self.digest)
             self._written = time.monotonic()
 
     def end(self) -> Trained:
-        """The trained networks; in the folder, a folder for each seed instead of the checkpoint."""
+        """The trained networks; in the folder, a folder for each seed."""
         diverged = {d.seed for d in self.members.divergences}
         going = [self.members.model.member(seed) for seed in self.members.seeds if seed not in diverged]
         if self.folder is not None:
             for member in going:
                 save_model(member, seed_folder(self.folder, member.every_seed[0]))
-            self._checkpoint_file.unlink(missing_ok=True)
         return Trained(population(going), pd.DataFrame(self.rows), tuple(self.members.divergences))
 
     def _log(self, rows: list[dict[str, object]]) -> None:
