@@ -153,6 +153,10 @@ def test_the_users_arrays_stay_the_users() -> None:
     inputs[:], table["writer"] = 1, 0
     assert data.inputs.sum() == 0
     assert data.examples["writer"].tolist() == list(range(6))
+    table = data.examples.copy()
+    again = Dataset("own", data.inputs, data.targets, table, None, 3, "")
+    table["writer"] = -1
+    assert again.examples["writer"].tolist() == list(range(6))
 
 
 def test_a_digest_depends_on_every_part_and_only_on_contents() -> None:

@@ -48,8 +48,10 @@ def test_ink_that_touches_the_border_or_fills_the_image_has_no_loop() -> None:
     assert loops(np.stack([cup, np.ones((28, 28))])).tolist() == [0, 0]
 
 
-def test_strokes_that_touch_at_a_corner_close_a_loop() -> None:
-    diamond = ((np.abs(ROW - 14) + np.abs(COLUMN - 14)) == 6).astype(float)
+@pytest.mark.parametrize("side", [28, 32])  # enlarged, and as it is
+def test_strokes_that_touch_at_corners_only_close_a_loop(side: int) -> None:
+    row, column = np.mgrid[:side, :side]
+    diamond = (np.abs(row - 14) + np.abs(column - 14) == 6).astype(float)
     assert loops(diamond[None]).tolist() == [1]
 
 
@@ -68,6 +70,13 @@ def test_a_slant_to_the_right_is_positive_and_does_not_depend_on_place_or_darkne
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 6])
 def test_a_bar_is_as_thick_as_it_is_wide(width: int) -> None:
     assert thickness(bar(width)[None])[0] == pytest.approx(width, abs=0.3)
+
+
+def test_a_stroke_at_the_border_is_as_thick_as_elsewhere() -> None:
+    inside = np.zeros((2, 28, 28))
+    inside[0, 4:24, :4] = inside[1, 4:24, 12:16] = 1
+    at_the_border, elsewhere = thickness(inside)
+    assert at_the_border == pytest.approx(elsewhere, abs=0.05)
 
 
 @pytest.mark.parametrize("width", [1.5, 2.0, 3.0, 4.0])
