@@ -67,13 +67,21 @@ def step_left(folder: Path) -> int:
         return int(file.metadata()["step"])
 
 
+def wait_for_step(folder: Path, step: int) -> None:
+    """Until the child has come so far, however busy the machine is; a child that stands still fails the test."""
+    patience = time.monotonic() + 60
+    while step_left(folder) < step and time.monotonic() < patience:
+        time.sleep(0.0005)
+
+
 def main(name: str, folder: Path, kills: int) -> None:
     torch.set_num_threads(1)
     moments = random.Random(0)
     left = []
     while len(left) < kills:
         child = victim(name, folder)
-        time.sleep(moments.uniform(0.0, 0.08))
+        wait_for_step(folder, step_left(folder) + moments.randint(0, 11))
+        time.sleep(moments.uniform(0.0, 0.004))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status):
