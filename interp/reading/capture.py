@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from interp.reading.activations import Activations
@@ -34,7 +33,7 @@ DTYPES: dict[str, torch.dtype] = {
 
 def capture(
     model: nn.Module,
-    data: LabelledData | Shaped[Tensor, "*axes"],
+    data: LabelledData | Tensor,
     patterns: str | Sequence[str],
     *,
     batch_size: int | None = None,

@@ -34,7 +34,7 @@ def decode_table(text: str | bytes, *, source: str) -> pd.DataFrame:
     try:
         content = json.loads(text)
         index = pd.Index(_decoded(content["index"]), name=content["index"]["name"])
-        columns = {name: _decoded(column).array for name, column in content["columns"].items()}
+        columns = {name: _decoded(column).set_axis(index) for name, column in content["columns"].items()}
         return pd.DataFrame(columns, index=index)
     except (ValueError, KeyError, TypeError) as error:
         raise BadFile(f"{source} is not a table of examples: {error}") from error
@@ -55,6 +55,7 @@ def _encoded(name: str, column: pd.Series[Any]) -> dict[str, Any]:
     try:
         back = _decoded(encoded)
         same = back.dtype == column.dtype and back.equals(column.reset_index(drop=True))
+        same = same and (column.dtype != object or _plain(column) == _plain(back))
         json.dumps(encoded)
     except (ValueError, TypeError):
         same = False
@@ -80,6 +81,14 @@ def _decoded(encoded: dict[str, Any]) -> pd.Series[Any]:
         dtype = pd.StringDtype(storage, na_value=math.nan if missing == "nan" else pd.NA)
     column: pd.Series[Any] = pd.Series(values, dtype=dtype)
     return column
+
+
+def _plain(column: pd.Series[Any]) -> list[type]:
+    """The types of a mixed column's entries. Raises `TypeError` for one that JSON does not have."""
+    kinds = [type(value) for value in column]
+    if foreign := set(kinds) - {str, int, float, bool, type(None)}:
+        raise TypeError(f"{foreign} in a column")
+    return kinds
 
 
 def _dtype_name(column: pd.Series[Any]) -> str:

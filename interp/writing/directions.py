@@ -1,4 +1,4 @@
-"""Directions to project out: the axis they lie along, an orthonormal basis of their span, the component in it."""
+"""Directions to project out: the axis they lie along, a basis of their span, the component in it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What naming and keeping every activation costs, beside the plain network (one process, one thread, medians).
+"""What naming and keeping every activation costs, beside the plain network (one process, one thread,
+medians).
 
-784-256-256-10, 10,000 examples in batches of 256. The two sides of a ratio take turns within one loop, so that what
-else the machine does falls on both.
+784-256-256-10, 10,000 examples in batches of 256. The two sides of a ratio take turns within one loop, so
+that what else the machine does falls on both.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ def rows() -> list[tuple[str, float, str]]:
 def overheads(repeats: int = 15) -> tuple[float, float]:
     """Time of the unused hook points and of a capture, each over the plain forward pass of the same layers."""
     model = MLP(MLPConfig(sizes=SIZES, activation="relu"))
-    plain, inputs = plain_twin(model), torch.randn(10_000, SIZES[0], generator=torch.Generator().manual_seed(0))
+    plain, inputs = (
+        plain_twin(model),
+        torch.randn(10_000, SIZES[0], generator=torch.Generator().manual_seed(0)),
+    )
     seconds = interleaved(
         [
             lambda: over_batches(plain, inputs),
