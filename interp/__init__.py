@@ -1,1 +1,8 @@
-"""Reading, writing and measuring what happens inside a network (docs in README.md)."""
+"""Reading, writing and measuring what happens inside a network.
+
+What users need is listed in `__init__.pyi`; nothing is imported until it is used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
