@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import RidgeClassifier
 from sklearn.preprocessing import StandardScaler
 
-from interp.measuring.linear import accuracy, predict, scores
+from interp.measuring.labelled import check_finite
+from interp.measuring.linear import LinearProbes, accuracy, predict, scores
 from interp.measuring.ridge import fit_ridge
 from interp.refusals import Refused
 
@@ -179,3 +180,16 @@ def test_activations_of_another_width_are_refused():
     X, y = problem(examples=30, features=4, classes=3)
     with pytest.raises(Refused, match="3 features were given to probes of 4"):
         predict(fit_ridge(X, y, classes=3), X[:, :3])
+
+
+def test_of_equal_scores_the_first_class_wins_as_in_argmax():
+    ties = torch.randint(0, 3, (4, 5, 50), generator=torch.Generator().manual_seed(0)).double()
+    probes = LinearProbes(ties.mT, torch.zeros(4, 50, dtype=torch.float64), torch.ones(4, dtype=torch.bool))
+    features = torch.eye(5, dtype=torch.float64)
+    assert torch.equal(predict(probes, features), scores(probes, features).argmax(-1))
+
+
+def test_activations_whose_sum_overflows_are_no_infinities():
+    check_finite(torch.full((3,), 3e38))
+    with pytest.raises(Refused, match="1 of 3"):
+        check_finite(torch.tensor([3e38, 3e38, float("inf")]))
