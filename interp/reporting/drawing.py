@@ -23,6 +23,7 @@ from matplotlib.figure import Figure as Canvas
 from interp.refusals import Refused
 
 WIDTH = 7.2
+FONTS = "'DejaVu Sans', Verdana, sans-serif"
 INK = "#1f2328"
 FAINT = "#d9d9d4"
 COLOURS = ("#14304f", "#96301c", "#23706a", "#a56b0a", "#7b7fb8", "#b8868f")
@@ -31,7 +32,7 @@ LINE_STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "interp",
-    "font.family": ["DejaVu Sans", "Verdana", "sans-serif"],
+    "font.family": ["DejaVu Sans"],
     "font.size": 9.5,
     "text.color": INK,
     "axes.edgecolor": INK,
@@ -107,6 +108,7 @@ def _svg_of(canvas: Canvas) -> str:
     text = io.StringIO()
     canvas.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     svg = text.getvalue()
+    svg = svg.replace("'DejaVu Sans'", FONTS)
     svg = re.sub(r"<!DOCTYPE.*?>\n?", "", svg, flags=re.DOTALL)
     return re.sub(r"[ \t]+\n", "\n", svg)
 

@@ -44,5 +44,5 @@ def _numbers(claim: Mapping[str, Any]) -> Text:
     text = Text(with_interval(claim["estimate"], claim["interval"], decimals=decimals), style="bold")
     for name, control in claim["controls"].items():
         shown = with_interval(control["estimate"], control["interval"], decimals=decimals)
-        text.append(f"\n{readable(name)} {shown}", style="not bold")
+        text.append(f"\n{shown} {readable(name)}", style="not bold")
     return text

@@ -9,7 +9,6 @@ import os
 import resource
 import signal
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -165,26 +164,38 @@ def in_a_child(work: object) -> int:
 
 
 @forking
-def test_a_writer_killed_at_any_moment_leaves_the_older_or_the_newer_report(
+def test_a_writer_killed_at_any_step_leaves_the_older_or_the_newer_report(
     report: Report, plain_report: Report, tmp_path: Path
 ) -> None:
-    folder, random = tmp_path / "demo", np.random.default_rng(0)
+    folder = tmp_path / "demo"
     write(plain_report, folder)
-    started = time.perf_counter()
+    found = []
+    for step in range(1, 1000):
+        ended = in_a_child(lambda step=step: write_and_be_killed(report, folder, step=step))
+        found.append(read_report(folder)["analysis"])
+        if ended == 0:
+            break
+        assert ended == -signal.SIGKILL
+        write(plain_report, folder)
+        assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+    assert len(found) > 30
+    assert set(found) == {plain_report.analysis, report.analysis}
+    assert found == sorted(found, key=[plain_report.analysis, report.analysis].index)
+
+
+def write_and_be_killed(report: Report, folder: Path, *, step: int) -> int:
+    """Kills its own process just before the given step of those in which files or folders are touched."""
+    steps = 0
+
+    def count(event: str, arguments: object) -> None:
+        nonlocal steps
+        steps += event == "open" or event.startswith(("os.", "shutil."))
+        if steps == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
     write(report, folder)
-    usual = time.perf_counter() - started
-    for _ in range(25):
-        child = os.fork()
-        if child == 0:
-            while True:
-                write(report, folder)
-                write(plain_report, folder)
-        time.sleep(float(random.uniform(0, 3 * usual)))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        assert read_report(folder)["analysis"] in (report.analysis, plain_report.analysis)
-    write(plain_report, folder)
-    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+    return 0
 
 
 def test_a_report_set_aside_by_a_killed_writer_is_read_and_brought_back(
