@@ -66,7 +66,7 @@ class Activations(Mapping[str, xr.DataArray]):
     ) -> None:
         self._values = dict(values)
         self._axes = {name: tuple(axes[name]) for name in values}
-        self._examples = examples
+        self._examples = examples.copy(deep=False)
         self._seeds = None if seeds is None else tuple(seeds)
         self._built: dict[str, xr.DataArray] = {}
         self._columns: dict[str, tuple[str, np.ndarray[Any, Any]]] | None = None

@@ -24,20 +24,34 @@ def encode_table(table: pd.DataFrame) -> str:
     if not table.columns.is_unique or not all(isinstance(name, str) for name in table.columns):
         raise Refused(f"The columns of `examples` must be different strings; given {list(table.columns)}.")
     columns = {str(name): _encoded(str(name), column) for name, column in table.items()}
-    index = table.index
-    name = index.name if index.name is None or isinstance(index.name, str) else str(index.name)
-    return json.dumps({"index": {"name": name, **_encoded("index", index.to_series())}, "columns": columns})
+    return json.dumps({"index": _encoded_index(table.index), "columns": columns})
 
 
 def decode_table(text: str | bytes, *, source: str) -> pd.DataFrame:
     """The table of `encode_table`. Raises `BadFile` naming `source` when the text is not one."""
     try:
         content = json.loads(text)
-        index = pd.Index(_decoded(content["index"]), name=content["index"]["name"])
+        index = _decoded_index(content["index"])
         columns = {name: _decoded(column).set_axis(index) for name, column in content["columns"].items()}
         return pd.DataFrame(columns, index=index)
     except (ValueError, KeyError, TypeError) as error:
         raise BadFile(f"{source} is not a table of examples: {error}") from error
+
+
+def _encoded_index(index: pd.Index[Any]) -> dict[str, Any]:
+    if index.name is not None and not isinstance(index.name, str):
+        raise Refused(f"The index of `examples` is called {index.name!r}; its name must be a string.")
+    if isinstance(index, pd.RangeIndex):
+        return {"name": index.name, "range": [index.start, index.stop, index.step]}
+    return {"name": index.name, **_encoded("index", index.to_series())}
+
+
+def _decoded_index(encoded: dict[str, Any]) -> pd.Index[Any]:
+    if "range" in encoded:
+        start, stop, step = encoded["range"]
+        return pd.RangeIndex(start, stop, step, name=encoded["name"])
+    index: pd.Index[Any] = pd.Index(_decoded(encoded), name=encoded["name"])
+    return index
 
 
 def _encoded(name: str, column: pd.Series[Any]) -> dict[str, Any]:

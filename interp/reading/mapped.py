@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,8 +104,10 @@ class MappedArray(BackendArray):
         self.dtype = np.dtype(np.float32) if mapped.dtype == torch.bfloat16 else self.raw_dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        outer = indexing.IndexingSupport.OUTER
-        return indexing.explicit_indexing_adapter(key, self.shape, outer, self._read)
+        if isinstance(key, indexing.VectorizedIndexer):  # pointwise: read the rows and columns, then pick
+            outer = indexing.IndexingSupport.OUTER
+            return indexing.explicit_indexing_adapter(key, self.shape, outer, self._read)
+        return self._read(key.tuple)
 
     def _read(self, key: tuple[Any, ...]) -> Raw:
         """The numbers at an outer index: an integer, a slice or a one-dimensional array per axis."""
@@ -121,32 +123,27 @@ class MappedArray(BackendArray):
         axis, name = self.mapped.example_axis, self.mapped.name
         lengths = [shard.arrays[name].shape[axis] for shard in self.mapped.shards]
         starts = np.concatenate([[0], np.cumsum(lengths)])
+        owner = np.searchsorted(starts, rows, side="right") - 1
+        if len(rows) and bool((owner == owner[0]).all()):
+            return self._of_shard(int(owner[0]), rows - starts[owner[0]], others)
         shape = [len(_picked(n, k)) for n, k in zip(self.shape, others, strict=True)]
         shape[axis] = len(rows)
         out = np.empty(shape, self.raw_dtype)
-        owner = np.searchsorted(starts, rows, side="right") - 1
         for number in np.unique(owner):
             mine = np.flatnonzero(owner == number)
-            local = rows[mine] - starts[number]
-            part = _outer(self.mapped.shards[number], name, _positions_first(local, others, axis))
+            part = self._of_shard(int(number), rows[mine] - starts[number], others)
             out[(slice(None),) * axis + (_as_slice(mine),)] = part
         return out
 
-
-def _outer(shard: Shard, name: str, key: tuple[Any, ...]) -> Raw:
-    """An outer index of one shard: slices first, which copy nothing, then the arrays, each along its axis."""
-    array = shard.arrays[name][tuple(k if isinstance(k, slice) else slice(None) for k in key)]
-    arrays = [(i, k) for i, k in enumerate(key) if not isinstance(k, slice)]
-    if not arrays:
+    def _of_shard(self, number: int, rows: Raw, others: tuple[Any, ...]) -> Raw:
+        """Rows of one shard: slices first, which copy nothing, then the arrays, each along its axis."""
+        axis, shard = self.mapped.example_axis, self.mapped.shards[number]
+        key = (*others[:axis], _as_slice(rows), *others[axis + 1 :])
+        array = shard.arrays[self.mapped.name][tuple(k if isinstance(k, slice) else slice(None) for k in key)]
+        with nullcontext() if isinstance(key[axis], slice) else shard.scattered():
+            for place, positions in enumerate(key):
+                array = array if isinstance(positions, slice) else np.take(array, positions, axis=place)
         return array
-    with shard.scattered():
-        for axis, positions in arrays:
-            array = np.take(array, positions, axis=axis)
-    return array
-
-
-def _positions_first(local: Raw, others: tuple[Any, ...], axis: int) -> tuple[Any, ...]:
-    return (*others[:axis], _as_slice(local), *others[axis + 1 :])
 
 
 def _as_slice(positions: Raw) -> Any:

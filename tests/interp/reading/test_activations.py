@@ -62,6 +62,15 @@ def test_nothing_in_it_can_be_replaced_or_overwritten() -> None:
     assert acts.examples["digit"].tolist() == [7, 7, 1]
 
 
+def test_a_table_changed_later_changes_nothing() -> None:
+    examples = pd.DataFrame({"digit": [1, 2, 3]})
+    acts = Activations({"h": torch.zeros(3)}, axes={"h": ("example",)}, examples=examples)
+    examples["digit"] = 0
+    examples["late"] = 1
+    assert acts.examples["digit"].tolist() == [1, 2, 3]
+    assert list(acts["h"].coords) == ["digit"]
+
+
 def test_bfloat16_is_shown_as_float32() -> None:
     acts = example_activations(torch.bfloat16)
     assert acts["layers.0.hook_post"].dtype == np.float32

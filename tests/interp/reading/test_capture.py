@@ -86,7 +86,10 @@ def test_the_examples_travel_along() -> None:
 
 
 def test_no_gradient_is_recorded_and_the_tensor_can_be_used_with_one() -> None:
-    acts = capture(small_mlp(), random_inputs(4, 5), "layers.0.hook_post")
+    model, recording = small_mlp(), []
+    model.layers[0].hook_pre.register_forward_hook(lambda *_: recording.append(torch.is_grad_enabled()))
+    acts = capture(model, random_inputs(4, 5), "layers.0.hook_post", batch_size=2)
+    assert recording == [False, False]
     weight = torch.ones(4, requires_grad=True)
     (acts.tensor("layers.0.hook_post") @ weight).sum().backward()
     assert weight.grad is not None
