@@ -33,7 +33,9 @@ def test_values_that_differ_by_rounding_only_give_a_narrow_interval_and_no_nan()
     assert 0.3 <= low <= high <= 0.1 + 0.2
 
 
-@pytest.mark.parametrize("values", [[0.0, 1.0], [0.0, 0.0, 0.0, 1.0], [1e-300, 0.0], [-1e12, 1e12, 3.0]])
+@pytest.mark.parametrize(
+    "values", [[0.0, 1.0], [0.0, 0.0, 0.0, 1.0], [1e-300, 0.0], [-1e12, 1e12, 3.0], [0.0, 1e-120, 3e-120]]
+)
 def test_extreme_samples_give_finite_ordered_intervals_around_the_mean(values):
     result = measured(values)
     assert np.isfinite(result.interval).all()
