@@ -57,7 +57,7 @@ def interval_plot(
             shift = (rank - (len(series) - 1) / 2) * min(0.14, 0.7 / len(series))
             _dots(drawing.axes, [s for s in spots if s.series == name], places=places, rank=rank, shift=shift)
         _lines_across(drawing.axes, lines)
-        drawing.axes.set_xticks(range(len(places)), labels=[_broken(place) for place in places])
+        _name_places(drawing.axes, places)
         drawing.axes.set_xlim(-0.55, len(places) - 0.45)
         drawing.axes.grid(visible=False, axis="x")
         _finish(drawing.axes, x_label="", y_label=measure)
@@ -136,18 +136,31 @@ def _dots(axes: Axes, spots: Sequence[Spot], *, places: Sequence[str], rank: int
 
 
 def _lines_across(axes: Axes, lines: Mapping[str, int | float]) -> None:
-    for name, height in lines.items():
+    """Horizontal lines named at their right end; lines too close for two names share one."""
+    for height in lines.values():
         axes.axhline(height, color=INK, linewidth=0.9, linestyle=(0, (1, 1.5)))
-        axes.annotate(
-            readable(name),
-            xy=(1, height),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8.5,
-            annotation_clip=False,
-        )
+    low, high = axes.get_ylim()
+    shared: list[tuple[float, str]] = []
+    for name, height in sorted(lines.items(), key=lambda line: line[1]):
+        if shared and height - shared[-1][0] < 0.05 * (high - low):
+            shared[-1] = (shared[-1][0], f"{readable(name)}\n{shared[-1][1]}")
+        else:
+            shared.append((height, readable(name)))
+    for height, names in shared:
+        _name_at_the_right(axes, names, height=height)
+
+
+def _name_at_the_right(axes: Axes, name: str, *, height: float) -> None:
+    axes.annotate(
+        name,
+        xy=(1, height),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8.5,
+        annotation_clip=False,
+    )
 
 
 def _curve(axes: Axes, data: tuple[np.ndarray, np.ndarray], *, name: str, rank: int, each_seed: bool) -> None:
@@ -173,6 +186,16 @@ def _finish(axes: Axes, *, x_label: str, y_label: str) -> None:
         axes.legend(
             handles, names, loc="lower left", bbox_to_anchor=(0, 1.01), ncols=columns, borderaxespad=0
         )
+
+
+def _name_places(axes: Axes, places: Sequence[str]) -> None:
+    """Places below the axis, on two lines where they fit side by side, else slanted."""
+    names = [_broken(place) for place in places]
+    longest = max(len(line) for name in names for line in name.split("\n"))
+    if longest * len(places) <= MOST_LETTERS_IN_A_ROW:
+        axes.set_xticks(range(len(places)), labels=names)
+    else:
+        axes.set_xticks(range(len(places)), labels=places, rotation=35, ha="right", rotation_mode="anchor")
 
 
 def _broken(place: str) -> str:
