@@ -1,6 +1,7 @@
 from .locating.decoding import Decoding as Decoding
 from .locating.decoding import code_lengths as code_lengths
 from .locating.decoding import decode as decode
+from .locating.removal import remove_directions as remove_directions
 from .measuring.controls import random_directions as random_directions
 from .measuring.controls import random_label_per_type as random_label_per_type
 from .measuring.controls import shuffled_labels as shuffled_labels

@@ -1,0 +1,239 @@
+"""Where a label can be decoded: linear probes at every hook, against what the same probes find elsewhere.
+
+Probes are fitted on the `probe` split and judged on the `test` split; the network saw neither. Every figure comes with
+its controls, which are axes of the result:
+
+    network   trained | untrained (same shape, same seeds, before training) | raw_input
+    labels    true | shuffled | random_per_type (each type of input has one random label; Hewitt and Liang 2019)
+
+Accuracy alone says little: random features keep much of the input, and a probe can do the work itself. What training
+put there is trained minus untrained and minus raw input; how much of it is the probe's own memory shows on the labels
+that mean nothing, and `selectivity` is accuracy on the true labels less that on random labels per type. Types are the
+nearest of as many prototypes (k-means of the raw inputs) as there are classes: the hardest such control to beat, for it
+is what a representation gives that merely keeps which inputs look alike. Sources: Alain and Bengio 2016, https://arxiv.org/abs/1610.01644; Hewitt and Liang 2019, https://arxiv.org/abs/1909.03368; Voita and
+Titov 2020 (code length), https://arxiv.org/abs/2003.12298.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from interp.measuring.code_length import online_code_length
+from interp.measuring.controls import random_label_per_type, shuffled_labels, types_from_inputs
+from interp.measuring.geometry import class_directions
+from interp.measuring.linear import LinearProbes, accuracy
+from interp.measuring.logistic import fit_logistic
+from interp.measuring.ridge import fit_ridge
+from interp.reading.activations import Activations
+from interp.reading.capture import capture
+from interp.reading.feeding import LabelledData
+from interp.refusals import Refused, unknown
+
+Fit = Callable[..., LinearProbes]
+PROBES: Mapping[str, Fit] = {
+    "ridge": partial(fit_ridge, standardise=True),
+    "logistic": partial(fit_logistic, standardise=True),
+}
+NETWORKS = ("trained", "untrained", "raw_input")
+LABELS = ("true", "shuffled", "random_per_type")
+
+
+class SplitData(Protocol):
+    """Data with a part to fit probes on and a part to judge them on."""
+
+    @property
+    def probe(self) -> LabelledData: ...
+
+    @property
+    def test(self) -> LabelledData: ...
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """What probes of one label reach: `accuracy [hook, network, labels, seed]`, and along which `directions`.
+
+    `directions` holds for each hook an orthonormal basis `[seed, rank, feature]` of what the probes of the trained
+    networks' true labels read. `classes` are the label's values. Raw input has no seed: its figures repeat along `seed`.
+    """
+
+    label: str
+    classes: tuple[object, ...]
+    accuracy: xr.DataArray
+    directions: Mapping[str, Float[Tensor, "seed rank feature"]]
+
+    def of(self, hook: str, *, network: str = "trained", labels: str = "true") -> tuple[float, ...]:
+        """Accuracy at one hook, a number for each seed."""
+        return tuple(self.accuracy.sel(hook=hook, network=network, labels=labels).to_numpy().tolist())
+
+    def selectivity(self, hook: str, *, network: str = "trained") -> tuple[float, ...]:
+        """Accuracy on the true labels less that on random labels per type, a number for each seed."""
+        control = self.of(hook, network=network, labels="random_per_type")
+        return tuple(np.subtract(self.of(hook, network=network), control).tolist())
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row for each hook, network, labels and seed."""
+        return self.accuracy.to_dataframe(name="accuracy").reset_index()
+
+    def _repr_html_(self) -> str:
+        means = self.accuracy.mean("seed").stack(condition=("network", "labels")).to_pandas()
+        return str(means.to_html(float_format="{:.3f}".format))
+
+
+def decode(
+    model: nn.Module,
+    data: SplitData,
+    hooks: str | Sequence[str],
+    *,
+    label: str,
+    untrained: nn.Module,
+    probe: str = "ridge",
+) -> Decoding:
+    """Probes for `label` (a column of the examples) at each hook, with every control, for every seed at once.
+
+    `untrained` is the same population before training. Raises `Refused` for an unknown hook, label or probe, and for
+    data that a probe cannot be fitted on (see measuring/labelled.py).
+    """
+    if probe not in PROBES:
+        raise unknown("probe", probe, PROBES)
+    task = _Task.of(model, data, label)
+    score = _Score(PROBES[probe], task)
+    raw_scores, _ = _Score(PROBES[probe], task.of_one_seed())(
+        _Features(*(part[None] for part in task.inputs))
+    )
+    pairs = {net: _captured(m, data, hooks) for net, m in zip(NETWORKS, (model, untrained), strict=False)}
+    rows, directions = [], {}
+    for hook in pairs["trained"][0].names:
+        trained_scores, directions[hook] = score(_features(pairs["trained"], hook))
+        untrained_scores, _ = score(_features(pairs["untrained"], hook))
+        rows.append(torch.stack([trained_scores, untrained_scores, raw_scores.expand_as(trained_scores)]))
+    coords = {
+        "hook": list(directions),
+        "network": list(NETWORKS),
+        "labels": list(LABELS),
+        "seed": list(task.seeds),
+    }
+    scores = xr.DataArray(torch.stack(rows).double().cpu().numpy(), coords=coords, dims=list(coords))
+    return Decoding(label, task.classes, scores, directions)
+
+
+def code_lengths(
+    model: nn.Module, data: SplitData, hooks: str | Sequence[str], *, label: str, untrained: nn.Module
+) -> xr.DataArray:
+    """How many times shorter than the uniform code a label is given the activations: `[hook, network, labels, seed]`.
+
+    Online code on the `probe` split (Voita and Titov 2020); 1 means nothing was learnt. Networks and labels are those of
+    `decode`, without the raw input.
+    """
+    task = _Task.of(model, data, label)
+    pairs = {net: _captured(m, data, hooks)[0] for net, m in zip(NETWORKS, (model, untrained), strict=False)}
+    names = pairs["trained"].names
+    per_hook = [
+        torch.stack([_compression(pairs[network].tensor(hook), task) for network in pairs]) for hook in names
+    ]
+    coords = {"hook": list(names), "network": list(pairs), "labels": list(LABELS), "seed": list(task.seeds)}
+    return xr.DataArray(torch.stack(per_hook).double().cpu().numpy(), coords=coords, dims=list(coords))
+
+
+def _compression(features: Tensor, task: _Task) -> Tensor:
+    shared = features if features.ndim == 3 else features[None]
+    return online_code_length(shared, task.fit, classes=len(task.classes), standardise=True).compression
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One label and its controls: `fit [labels, seed, example]` and `test`, classes numbered from 0."""
+
+    classes: tuple[object, ...]
+    seeds: tuple[int, ...]
+    inputs: tuple[Float[Tensor, "fit feature"], Float[Tensor, "test feature"]]
+    fit: Int64[Tensor, "labels seed fit"]
+    test: Int64[Tensor, "labels seed test"]
+
+    @classmethod
+    def of(cls, model: nn.Module, data: SplitData, label: str) -> _Task:
+        """The label of the two splits, and the labels that mean nothing; each seed has its own of these."""
+        seeds = getattr(model, "seeds", None) or (0,)
+        inputs = tuple(part.inputs.flatten(1) for part in (data.probe, data.test))
+        fit, test, classes = _numbered(data, label)
+        count = len(classes)
+        fit_types, test_types = types_from_inputs(*inputs, count=count, seed=0)
+        per_type = partial(random_label_per_type, classes=len(classes), count=count, seed=seeds)
+        every = len(seeds)
+        return cls(
+            classes,
+            tuple(seeds),
+            (inputs[0], inputs[1]),
+            torch.stack([fit.expand(every, -1), shuffled_labels(fit, seed=seeds), per_type(fit_types)]),
+            torch.stack([test.expand(every, -1), shuffled_labels(test, seed=seeds), per_type(test_types)]),
+        )
+
+    def of_one_seed(self) -> _Task:
+        """The first seed's labels alone: what does not depend on a network is probed once."""
+        return replace(self, fit=self.fit[:, :1], test=self.test[:, :1])
+
+
+def _numbered(data: SplitData, label: str) -> tuple[Tensor, Tensor, tuple[object, ...]]:
+    columns = []
+    for part in (data.probe, data.test):
+        if label not in part.examples:
+            raise unknown("label", label, map(str, part.examples.columns))
+        columns.append(part.examples[label])
+    if columns[0].isna().any() or columns[1].isna().any():
+        raise Refused(f"The label {label!r} is not known for every example: leave those out before probing.")
+    classes = tuple(sorted(columns[0].unique()))
+    new = set(columns[1].unique()) - set(classes)
+    if new:
+        raise Refused(
+            f"{len(new)} values of {label!r} occur in the test split only ({min(new)!r} …): no probe can know them."
+        )
+    fit, test = (torch.from_numpy(np.searchsorted(classes, column.to_numpy())).long() for column in columns)
+    return fit, test, classes
+
+
+@dataclass(frozen=True)
+class _Features:
+    """What probes read at one hook, `[seed or 1, example, feature]`, in the split for fitting and that for judging."""
+
+    fit: Tensor
+    test: Tensor
+
+
+@dataclass(frozen=True)
+class _Score:
+    """Fits probes of every label vector to features, and judges them on the test split."""
+
+    fit: Fit
+    task: _Task
+
+    def __call__(self, features: _Features) -> tuple[Tensor, Tensor]:
+        """Accuracy `[labels, seed]`, and the directions of the true labels' probes `[seed, rank, feature]`."""
+        fit, test = (labels.to(features.fit.device) for labels in (self.task.fit, self.task.test))
+        probes = self.fit(features.fit, fit, classes=len(self.task.classes))
+        return accuracy(probes, features.test, test), class_directions(probes.weights[0])
+
+
+def _captured(
+    model: nn.Module, data: SplitData, hooks: str | Sequence[str]
+) -> tuple[Activations, Activations]:
+    return capture(model, data.probe, hooks), capture(model, data.test, hooks)
+
+
+def _features(pair: tuple[Activations, Activations], hook: str) -> _Features:
+    fit, test = (acts.tensor(hook) for acts in pair)
+    if fit.ndim == 2:
+        fit, test = fit[None], test[None]
+    if fit.ndim != 3:
+        raise Refused(
+            f"{hook!r} has axes {pair[0].axes(hook)}: give hooks whose axes are example and one more."
+        )
+    return _Features(fit, test)
