@@ -74,7 +74,7 @@ def write(report: Report, folder: str | Path) -> Path:
         **{table["file"]: csv_bytes(table) for table in record["tables"].values()},
         **{record["figures"][name]["file"]: svg.encode() for name, svg in drawings.items()},
     }
-    target = Path(folder)
+    target = Path(folder).expanduser()
     write_whole(target, files, replacing=_files_of(target))
     return target
 
