@@ -54,6 +54,8 @@ def test_the_disk_holds_what_the_memory_would(tmp_path: Path, dtype: str | None)
     assert torch.equal(on_disk.tensor(HOOK), in_memory.tensor(HOOK))
     np.testing.assert_array_equal(on_disk[HOOK], in_memory[HOOK])
     assert on_disk[HOOK].dims == ("seed", "example", "neuron")
+    last = {"seed": 1, "example": -1}
+    np.testing.assert_array_equal(on_disk[HOOK].isel(last).values, in_memory[HOOK].isel(last).values)
     assert on_disk.seeds == (3, 7)
     pd.testing.assert_frame_equal(on_disk.examples, in_memory.examples)
     means = on_disk[HOOK].groupby("digit").mean("example")
