@@ -17,6 +17,7 @@ from .reporting.claims import Claim as Claim
 from .reporting.claims import Evidence as Evidence
 from .reporting.claims import judge as judge
 from .reporting.comparing import compare as compare
+from .reporting.differences import differences_table as differences_table
 from .reporting.figures import Spot as Spot
 from .reporting.figures import curves as curves
 from .reporting.figures import images_grid as images_grid

@@ -1,0 +1,243 @@
+"""Where in a small network can a handwritten digit be decoded, and does the network use what can be decoded?
+
+Networks of many seeds are trained on the `network` split. Linear probes are fitted to each hidden layer on the `probe`
+split and judged on the `test` split, which neither network nor probe has seen (D2). Then the directions the probes read
+are removed from each hidden layer, and the network's own accuracy on the test split is compared with what removing
+random directions does (D3). Every comparison is paired by seed; all comparisons of the report are one family of tests.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import interp
+import models
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+QUESTION = "Where can a digit be decoded in a small network, and is what can be decoded also used?"
+SOURCE = "3Blue1Brown, Deep Learning, chapter 1"
+RECIPES = {"digits": "digits-mlp", "mnist": "3b1b"}
+MEANS_NOTHING = {"untrained network": ("untrained", "true"), "shuffled labels": ("trained", "shuffled")}
+
+
+@dataclass(frozen=True)
+class Config:
+    """`data`: digits (bundled, 8x8) or mnist. `seeds`: how many networks. `probe`: logistic or ridge.
+
+    `epochs`: instead of the recipe's. `draws`: random subspaces per control of removal. `error_rate`: the share of
+    wrong verdicts aimed at among the decided ones.
+    """
+
+    data: Literal["digits", "mnist"] = "digits"
+    seeds: int = 16
+    probe: Literal["logistic", "ridge"] = "logistic"
+    epochs: int | None = None
+    draws: int = 5
+    error_rate: float = 0.05
+
+    @staticmethod
+    def quick() -> Config:
+        """Fewer seeds, short training."""
+        return Config(seeds=8, epochs=10, draws=2)
+
+
+def answer(config: Config) -> interp.Report:
+    """Trains (or finds) the networks, decodes, removes, judges."""
+    begun = time.monotonic()
+    data = models.load_data(config.data)
+    recipe = models.recipe(RECIPES[config.data])
+    if config.epochs is not None:
+        recipe = recipe.but(epochs=config.epochs)
+    trained = models.trained(recipe, seeds=config.seeds, data=data)
+    model = trained.model
+    untrained = type(model)(model.config, seeds=model.seeds).to(model.device)
+    hooks = [f"layers.{layer}.hook_post" for layer in range(len(model.config.sizes) - 2)]
+
+    decoding = interp.decode(model, data, hooks, label="digit", untrained=untrained, probe=config.probe)
+    bits = interp.code_lengths(model, data, hooks, label="digit", untrained=untrained)
+    digits = data.test.targets.to(model.device)
+    removal = interp.remove_directions(
+        model,
+        data.test.inputs.to(model.device),
+        decoding.directions,
+        lambda output: (output.argmax(-1) == digits).double().mean(-1),
+        draws=config.draws,
+    )
+
+    evidence = [*decodable(decoding, hooks), *deeper(decoding, hooks), *used(removal, hooks)]
+    claims = interp.judge(evidence, error_rate=config.error_rate)
+    return interp.Report(
+        question=QUESTION,
+        analysis="where_are_digits",
+        config=config,
+        claims=claims,
+        tables=tables(decoding, bits, removal, trained.metrics)
+        | {"differences": interp.differences_table(evidence, error_rate=config.error_rate)},
+        figures=figures(decoding, removal, hooks, trained.metrics),
+        notes=notes(config, decoding, removal, trained),
+        provenance=interp.gather(
+            seeds=model.seeds,
+            data={data.name: data.digest},
+            run_time_seconds=time.monotonic() - begun,
+        ),
+    )
+
+
+def decodable(decoding: interp.Decoding, hooks: list[str]) -> list[interp.Evidence]:
+    """D2, layer by layer: against networks and labels that mean nothing, against the input, and as selectivity."""
+    evidence = []
+    for hook in hooks:
+        true = decoding.of(hook)
+        nothing = {name: decoding.of(hook, network=net, labels=lab) for name, (net, lab) in MEANS_NOTHING.items()}
+        others = ("untrained", "raw_input")
+        evidence += [
+            interp.Evidence(
+                f"Training puts the digit into {hook}: it can be decoded there.",
+                SOURCE,
+                "test accuracy of a linear probe",
+                true,
+                interp.ExceedsControls(),
+                nothing,
+            ),
+            interp.Evidence(
+                f"The digit is easier to decode from {hook} than from the input.",
+                SOURCE,
+                "test accuracy of a linear probe, against one on the input",
+                true,
+                interp.ExceedsControls(),
+                {"raw input": decoding.of(hook, network="raw_input")},
+            ),
+            interp.Evidence(
+                f"The probe at {hook} reads digits rather than what inputs look like.",
+                "Hewitt and Liang 2019, https://arxiv.org/abs/1909.03368",
+                "selectivity: accuracy on digits less accuracy on a random label per type of input",
+                decoding.selectivity(hook),
+                interp.ExceedsControls(),
+                {readable(net): decoding.selectivity(hook, network=net) for net in others}
+                | {"no selectivity": [0.0] * len(true)},
+            ),
+        ]
+    return evidence
+
+
+def deeper(decoding: interp.Decoding, hooks: list[str]) -> list[interp.Evidence]:
+    """D2: better the deeper (needs two hidden layers)."""
+    return [
+        interp.Evidence(
+            f"The digit is easier to decode from {after} than from {before}.",
+            SOURCE,
+            "test accuracy of a linear probe, layer against layer",
+            decoding.of(after),
+            interp.ExceedsControls(),
+            {"the layer before": decoding.of(before)},
+        )
+        for before, after in zip(hooks, hooks[1:], strict=False)
+    ]
+
+
+def used(removal: xr.DataArray, hooks: list[str]) -> list[interp.Evidence]:
+    """D3: removing what the probe reads costs the network more than removing or moving as much at random."""
+    lost = removal.sel(removed="nothing") - removal
+    return [
+        interp.Evidence(
+            f"The network uses the directions along which the digit can be decoded at {hook}.",
+            "after Elazar et al. 2021, https://arxiv.org/abs/2006.00995",
+            "test accuracy that the network loses when the directions are removed",
+            lost.sel(hook=hook, removed="decoded_directions").to_numpy(),
+            interp.ExceedsControls(),
+            {
+                readable(name): lost.sel(hook=hook, removed=name).to_numpy()
+                for name in ("random_directions", "random_same_norm")
+            },
+        )
+        for hook in hooks
+    ]
+
+
+def tables(
+    decoding: interp.Decoding, bits: xr.DataArray, removal: xr.DataArray, metrics: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """Every number behind the claims, a row for each seed."""
+    return {
+        "decoding": decoding.to_dataframe(),
+        "code_lengths": bits.to_dataframe(name="times_shorter_than_uniform").reset_index(),
+        "removal": removal.to_dataframe(name="network_test_accuracy").reset_index(),
+        "training": metrics.astype(object).where(metrics.notna(), None),
+    }
+
+
+def figures(
+    decoding: interp.Decoding, removal: xr.DataArray, hooks: list[str], metrics: pd.DataFrame
+) -> dict[str, Any]:
+    """Decodability, use, and how the networks learned."""
+    conditions = {"trained": ("trained", "true")} | MEANS_NOTHING
+    conditions |= {"random label per type": ("trained", "random_per_type")}
+    spots = [
+        spot(hook, name, decoding.of(hook, network=net, labels=lab))
+        for name, (net, lab) in conditions.items()
+        for hook in hooks
+    ]
+    removals = [
+        spot(hook, readable(name), removal.sel(hook=hook, removed=name).to_numpy())
+        for name in removal["removed"].to_numpy()
+        for hook in hooks
+    ]
+    accuracy = metrics.pivot_table(index="seed", columns="epoch", values="test_accuracy").dropna()
+    return {
+        "decoding": interp.interval_plot(
+            spots,
+            measure="test accuracy of the probe",
+            caption="How well the digit can be decoded from each hidden layer, and what the same probe reaches "
+            "where nothing should be found. Intervals over seeds.",
+            lines={"raw input": decoding.of(hooks[0], network="raw_input")[0]},
+        ),
+        "removal": interp.interval_plot(
+            removals,
+            measure="test accuracy of the network",
+            caption="What is left of the network's accuracy when directions are removed from a hidden layer.",
+        ),
+        "training": interp.curves(
+            {"test accuracy": accuracy.to_numpy()},
+            accuracy.columns.to_numpy(),
+            labels=("epoch", "test accuracy"),
+            caption="How the networks learned: mean and range over seeds.",
+            chance=0.1,
+        ),
+    }
+
+
+def spot(place: str, series: str, values: Any) -> interp.Spot:
+    """Mean over seeds with its interval, as a dot of a figure."""
+    over_seeds = interp.measured(values)
+    return interp.Spot(place, series, over_seeds.estimate, over_seeds.interval)
+
+
+def notes(
+    config: Config, decoding: interp.Decoding, removal: xr.DataArray, trained: models.Trained
+) -> list[str]:
+    """What a reader must know to weigh the verdicts."""
+    rank = next(iter(decoding.directions.values())).shape[1]
+    said = [
+        f"The probe is a {config.probe} probe with standardised features. Removed are the at most {rank} directions its "
+        f"classes differ along; each control of removal is the mean of {config.draws} random draws.",
+        f"A random label per type: types are the nearest of {len(decoding.classes)} prototypes of the inputs.",
+        f"The untouched networks have a mean test accuracy of {float(removal.sel(removed='nothing').mean()):.3f}.",
+        "That directions are used does not say that they are all the network uses, nor that they are the only ones.",
+    ]
+    if config.data == "digits":
+        said.append("The bundled digits are 8x8 pixels; D2 and D3 on MNIST are answered with --data mnist.")
+    return said + [
+        f"Seed {gone.seed} diverged at step {gone.step} (rate {gone.rate:g}) and is left out." for gone in trained.divergences
+    ]
+
+
+def readable(name: str) -> str:
+    """`raw_input` as words."""
+    return str(name).replace("_", " ")
+
+
