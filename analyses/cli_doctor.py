@@ -175,8 +175,8 @@ def _data_folder(name: str, files: Sequence[DataFile]) -> Iterator[Finding]:
         yield Finding(
             "note",
             name,
-            f"not in {looked}: {', '.join(file.path for file in missing)}. They come from {homes}; "
-            "what can be downloaded is, when it is needed; or save them under these names in INTERP_DATA_DIR",
+            f"not in {looked}: {', '.join(file.path for file in missing)}. They come from {homes}: save "
+            "them under these names in INTERP_DATA_DIR. What an analysis cannot do without is downloaded when needed",
         )
 
 

@@ -9,6 +9,7 @@ point, and a bare tensor that nothing else explains is shared.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -128,7 +129,7 @@ def _progress_bar(total: int, done: int) -> Any:
         initial=done,
         desc="capture",
         unit=" examples",
-        disable=None,
+        disable=bool(os.environ.get("TQDM_DISABLE")) or None,  # None: hidden where stderr is no terminal
         leave=False,
         file=sys.stderr,
     )

@@ -8,6 +8,7 @@ seed, and can be killed at any moment and resumed to the same bits.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -72,8 +73,9 @@ def train(
 
 
 def _run(members: Population, log: RunLog) -> None:
+    hidden = bool(os.environ.get("TQDM_DISABLE")) or None  # None: hidden where stderr is no terminal
     progress = tqdm(
-        total=members.steps, initial=members.step, unit="step", delay=2, disable=None, leave=False
+        total=members.steps, initial=members.step, unit="step", delay=2, disable=hidden, leave=False
     )
     with progress:
         while members.step < members.steps:
