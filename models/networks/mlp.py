@@ -66,17 +66,12 @@ class Affine(nn.Module):
 
 
 class HiddenLayer(Affine):
-    """One hidden layer with its two hook points."""
+    """The weights of a hidden layer and its two hook points; the network itself calls them."""
 
-    def __init__(self, W: Tensor, b: Tensor | None, activation: str) -> None:
+    def __init__(self, W: Tensor, b: Tensor | None) -> None:
         super().__init__(W, b)
-        self.activation = ACTIVATIONS[activation]
         self.hook_pre = hook("example", "neuron")
         self.hook_post = hook("example", "neuron")
-
-    def forward(self, x: Tensor) -> Tensor:
-        pre = self.hook_pre(affine(x, self.W, self.b))
-        return self.hook_post(self.activation(pre))  # type: ignore[no-any-return]
 
 
 class MLP(HookedModel):
@@ -90,9 +85,10 @@ class MLP(HookedModel):
         if self.seeds is None:
             weights = [(W[0], None if b is None else b[0]) for W, b in weights]
         self.hook_input = hook("example", "pixel")
-        self.layers = nn.ModuleList(HiddenLayer(W, b, config.activation) for W, b in weights[:-1])
+        self.layers = nn.ModuleList(HiddenLayer(W, b) for W, b in weights[:-1])
         self.unembed = Affine(*weights[-1])
         self.hook_logits = hook("example", "class")
+        self.activation = ACTIVATIONS[config.activation]
         self.output = OUTPUTS.get(config.output)
         if self.output is not None:
             self.hook_output = hook("example", "class")
@@ -113,8 +109,11 @@ class MLP(HookedModel):
                 f"Layer {start} takes inputs {self._axes(width)}; given shape {tuple(inputs.shape)}."
             )
         x = self.hook_input(inputs) if start_at_layer is None else inputs
-        for layer in self.layers[start:stop]:
-            x = layer(x)
+        for layer in self.layers[
+            start:stop
+        ]:  # x is bound anew each time: what is passed is freed while still in cache
+            x = layer.hook_pre(affine(x, layer.W, layer.b))
+            x = layer.hook_post(self.activation(x))
         if stop_at_layer is not None:
             return x
         logits = self.hook_logits(self.unembed(x))
