@@ -11,11 +11,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-import interp.refusals
-import models.refusals
 from analyses.cli_environment import VARIABLES, in_force
 
 QUESTIONS = Path(__file__).parent
@@ -69,10 +68,12 @@ def _dispatch(arguments: Sequence[str], questions: Path) -> int:
 
 
 def _command(name: str) -> Command:
-    if name.startswith("-"):
-        raise interp.refusals.Refused(f"The command comes first, its flags after it: interp COMMAND {name}.")
     if name not in COMMANDS:
-        raise interp.refusals.unknown("command", name, COMMANDS)
+        from interp.refusals import Refused, unknown
+
+        if name.startswith("-"):
+            raise Refused(f"The command comes first, its flags after it: interp COMMAND {name}.")
+        raise unknown("command", name, COMMANDS)
     module, function = COMMANDS[name][0].split(":")
     command: Command = getattr(import_module(module), function)
     return command
@@ -105,22 +106,30 @@ def _explained(error: Exception, arguments: Sequence[str]) -> int:
     """One line on stderr that says what went wrong, where it came from with --verbose, and the exit code."""
     if {"--verbose", "-v"} & set(arguments):
         traceback.print_exception(error)
-    if isinstance(error, interp.refusals.Refused | models.refusals.Refused):
-        print(f"interp: {error}", file=sys.stderr)
-        return 2
-    if isinstance(error, interp.refusals.BadFile | models.refusals.BadFile):
-        print(f"interp: {error}", file=sys.stderr)
-        return 3
+    for name, code in (("Refused", 2), ("BadFile", 3)):
+        if isinstance(error, _of_both_floors(name)):
+            print(f"interp: {error}", file=sys.stderr)
+            return code
     print(f"interp: {_one_line(error)}", file=sys.stderr)
     return 1
+
+
+def _of_both_floors(name: str) -> tuple[type[Exception], ...]:
+    """`Refused` or `BadFile`, as far as the floors can be imported: a stray models.py may stand in their way."""
+    kinds: list[type[Exception]] = []
+    for floor in ("interp", "models"):
+        with suppress(ImportError):
+            kinds.append(getattr(import_module(f"{floor}.refusals"), name))
+    return tuple(kinds)
 
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'A file'}: {error.strerror}."
     first = next(iter(str(error).splitlines()), "")
-    hint = " `interp doctor` says what is installed." if isinstance(error, ImportError) else ""
-    return f"{type(error).__name__}: {first}{hint} (--verbose shows where.)"
+    return (
+        f"{type(error).__name__}: {first} (--verbose shows where; `interp doctor` checks the installation.)"
+    )
 
 
 def _silenced() -> int:

@@ -21,7 +21,6 @@ from rich.text import Text
 from analyses.cli_environment import OFF, ON, VARIABLES
 from analyses.cli_options import Shared, parse
 from analyses.cli_output import show, show_json, table
-from interp.refusals import unknown
 
 if TYPE_CHECKING:
     from models.data.fetch import DataFile
@@ -197,6 +196,8 @@ def cache() -> Iterator[Finding]:
 
 def environment() -> Iterator[Finding]:
     """Variables with values that mean nothing, and names that look like one of ours."""
+    from interp.refusals import unknown
+
     allowed = {name for name in VARIABLES if name.startswith("INTERP_")} | {"INTERP_REQUIRE_DATA"}
     for name in sorted(name for name in os.environ if name.startswith("INTERP_")):
         if name not in allowed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, make_dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,19 +60,21 @@ def run(arguments: Sequence[str], folder: Path) -> int:
 
 
 def _question(arguments: list[str], found: Mapping[str, str]) -> tuple[str, list[str]]:
-    """The question among the arguments, and the others; no question only beside --help."""
-    words = [word for word in arguments if not word.startswith("-")]
+    """The question among the arguments, and the others; no question only beside --help.
+
+    A mistyped one is taken to be the first word that is neither a flag nor, right after a flag, perhaps its value.
+    """
+    pairs = list(pairwise(["", *arguments]))
+    words = [word for _, word in pairs if not word.startswith("-")]
+    free = [word for before, word in pairs if not before.startswith("-") and not word.startswith("-")]
     known = [word for word in words if word.replace("-", "_") in found]
-    likely = [
-        word for before, word in zip(["run", *arguments], words, strict=False) if not before.startswith("-")
-    ]
-    word = next(iter([*known, *likely, *words]), "")
-    if not word and not {"-h", "--help"} & set(arguments):
+    word = next(iter([*known, *free, *words]), None)
+    if word is not None:
+        arguments.remove(word)
+        return word.replace("-", "_"), arguments
+    if not {"-h", "--help"} & set(arguments):
         raise Refused(f"Which question? One of: {', '.join(found)}.")
-    if not word:
-        return "", arguments
-    arguments.remove(word)
-    return word.replace("-", "_"), arguments
+    return "", arguments
 
 
 def _overview(found: Mapping[str, str]) -> str:
@@ -92,7 +95,7 @@ def _parsed(asked: Analysis, rest: list[str]) -> tuple[RunOptions, Any]:
 
 def _value_of(arguments: Sequence[str], *flags: str) -> str:
     """What was given for a flag, read before the others are known."""
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in pairwise([*arguments, ""]):
         if word in flags:
             return following
         if word.startswith(tuple(f"{flag}=" for flag in flags)):

@@ -59,7 +59,13 @@ def train(arguments: Sequence[str], _questions: Path) -> int:
         return 0
     check_writable(out)
     one_thread()
-    done = models.train(recipe, seeds=options.seeds, folder=out, resume=options.resume, device=options.device)
+    try:
+        done = models.train(
+            recipe, seeds=options.seeds, folder=out, resume=options.resume, device=options.device
+        )
+    except KeyboardInterrupt:
+        say(f"stopped; go on with the same command and --resume (the run is in {out})", quiet=options.quiet)
+        raise
     for gone in done.divergences:
         say(
             f"seed {gone.seed} diverged at step {gone.step} (rate {gone.rate:g}); try a lower --rate",
