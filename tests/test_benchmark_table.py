@@ -59,3 +59,9 @@ def test_a_bound_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     done = bench(tmp_path, one="[('sums', 6.25, 'for 5')]")
     assert done.returncode == 1
     assert "The bound 'for 5' cannot be read" in done.stderr
+
+
+def test_a_figure_for_comparison_is_shown_and_not_judged(tmp_path: Path) -> None:
+    done = bench(tmp_path, one="[('sums', 6.25, 'for comparison')]")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1].split() == ["sums", "6.25", "for", "comparison"]

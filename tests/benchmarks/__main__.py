@@ -1,8 +1,9 @@
 """`make bench`: every benchmark's figures beside their bounds, as one table; exit 1 when a bound is not kept.
 
-A benchmark is a file `bench_*.py` with `rows() -> list[(what, measured, bound)]`, the bound written as ">= 5" or
-"<= 1.05". Each runs in a process of its own, one after the other, on one thread, both sides of each ratio in that one
-process. Ratios travel between machines, seconds do not; a busy machine can still spoil either.
+A benchmark is a file `bench_*.py` with `rows() -> list[(what, measured, bound)]`; the bound is written as ">= 5",
+"<= 1.05", or "for comparison" where there is none. Each runs in a process of its own, one after the other, on one
+thread, both sides of a ratio in that one process. Ratios travel between machines, seconds do not; a busy machine can
+spoil either.
 
     python tests/benchmarks              all
     python tests/benchmarks capture cli  some, by name
@@ -25,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 HERE = Path(__file__).parent
+UNBOUNDED = "for comparison"
 COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 ROWS = "import json, runpy, sys; print(json.dumps(runpy.run_path(sys.argv[1])['rows']()))"
@@ -63,9 +65,11 @@ def measured(file: Path) -> list[Row]:
 
 def holds(value: float, bound: str) -> bool:
     """Whether the figure keeps its bound, as ">= 5"; words may follow the number."""
+    if bound == UNBOUNDED:
+        return True
     parts = re.match(r"(<=|>=|<|>) ?([\d.]+)", bound)
     if parts is None:
-        sys.exit(f"The bound {bound!r} cannot be read: write it as '>= 5' or '<= 1.05'.")
+        sys.exit(f"The bound {bound!r} cannot be read: write it as '>= 5', '<= 1.05' or {UNBOUNDED!r}.")
     return bool(COMPARISONS[parts[1]](value, float(parts[2])))
 
 
@@ -75,7 +79,8 @@ def shown(rows: Sequence[Row]) -> None:
     for column, justify in (("what", "left"), ("measured", "right"), ("bound", "right"), ("holds", "left")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     for what, value, bound in rows:
-        table.add_row(what, f"{value:.2f}", bound, "yes" if holds(value, bound) else "NO")
+        answer = "" if bound == UNBOUNDED else "yes" if holds(value, bound) else "NO"
+        table.add_row(what, f"{value:.2f}", bound, answer)
     Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
 
 
