@@ -186,18 +186,13 @@ def test_a_report_holds_when_it_is_run_again(cli: Interp) -> None:
     assert {"estimate", "verdict", "rule"} <= {row["figure"] for row in found["figures"]}
 
 
-def altered(record: dict[str, Any], *path: str | int, value: Any) -> None:
-    """Another value at a place of the record, as JSON text on the disk."""
-    inner: Any = record
-    for step in path[:-1]:
-        inner = inner[step]
-    inner[path[-1]] = value
-
-
 def alter(*path: str | int, value: Any, folder: Path = Path("mine")) -> None:
     """Another value at a place of a report on the disk."""
     record = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    altered(record, *path, value=value)
+    inner = record
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = value
     (folder / "report.json").write_text(json.dumps(record), encoding="utf-8")
 
 
