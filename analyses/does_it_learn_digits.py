@@ -214,16 +214,14 @@ def accuracy_table(runs: Runs) -> pd.DataFrame:
     """Test accuracy of every training, seed and epoch, a row each."""
     import pandas as pd
 
-    parts = [
-        by_epoch(getattr(runs, name)).stack().rename("test_accuracy").reset_index().assign(training=title)
-        for name, title in TITLES.items()
-    ]
-    return pd.concat(parts, ignore_index=True)[["training", "seed", "epoch", "test_accuracy"]]
+    parts = [getattr(runs, name).metrics.assign(training=title) for name, title in TITLES.items()]
+    whole: pd.DataFrame = pd.concat(parts, ignore_index=True)[["training", "seed", "epoch", "test_accuracy"]]
+    return whole.dropna()
 
 
 def figures(runs: Runs, data: models.Dataset) -> dict[str, Any]:
     """How they learned, what the videos' network gets wrong, what its first layer looks like."""
-    model = runs.videos.model.member(runs.videos.model.every_seed[0])
+    model: Any = runs.videos.model.member(runs.videos.model.every_seed[0])
     answers = model(data.test.inputs).argmax(-1)
     wrong = (answers != data.test.targets).nonzero()[:16, 0]
     first_layer = model.layers[0].W.detach().T.unflatten(1, data.image_shape)
@@ -255,7 +253,9 @@ def figures(runs: Runs, data: models.Dataset) -> dict[str, Any]:
 
 def notes(config: Config, runs: Runs) -> list[str]:
     """What was left out, and why."""
-    said = ["Squared error is half the sum over outputs, averaged over examples, as Nielsen has it; batches of 10."]
+    said = [
+        "Squared error is half the sum over outputs, averaged over examples, as Nielsen has it; batches of 10."
+    ]
     if not is_published_setting(config):
         said.append(
             "Left out: Nielsen's published accuracies (95.42 % at the rate 3, 21 % at 0.001). They are for MNIST and "

@@ -1,13 +1,15 @@
 """Where in a small network can a handwritten digit be decoded, and does the network use what can be decoded?
 
 Networks of many seeds are trained on the `network` split. Linear probes are fitted to each hidden layer on the `probe`
-split and judged on the `test` split, which neither network nor probe has seen (D2). Then the directions the probes read
-are removed from each hidden layer, and the network's own accuracy on the test split is compared with what removing
-random directions does (D3). Every comparison is paired by seed; all comparisons of the report are one family of tests.
+split and judged on the `test` split, which neither network nor probe has seen, each seed on its own share of it (D2).
+Then the directions the probes read are removed from each hidden layer, and the network's own accuracy on those test
+images is compared with what removing random directions does (D3). Every comparison is paired by seed; all comparisons
+of the report are one family of tests.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -55,7 +57,7 @@ def answer(config: Config) -> interp.Report:
         recipe = recipe.but(epochs=config.epochs)
     trained = models.trained(recipe, seeds=config.seeds, data=data)
     model = trained.model
-    untrained = type(model)(model.config, seeds=model.seeds).to(model.device)
+    untrained = type(model)(model.config, seeds=model.every_seed).to(model.device)
     hooks = [f"layers.{layer}.hook_post" for layer in range(len(model.config.sizes) - 2)]
 
     decoding = interp.decode(model, data, hooks, label="digit", untrained=untrained, probe=config.probe)
@@ -65,7 +67,7 @@ def answer(config: Config) -> interp.Report:
         model,
         data.test.inputs.to(model.device),
         decoding.directions,
-        lambda output: (output.argmax(-1) == digits).double().mean(-1),
+        lambda output: (output.argmax(-1) == digits).double(),
         draws=config.draws,
     )
 
@@ -81,7 +83,7 @@ def answer(config: Config) -> interp.Report:
         figures=figures(decoding, removal, hooks, trained.metrics),
         notes=notes(config, decoding, removal, trained),
         provenance=interp.gather(
-            seeds=model.seeds,
+            seeds=model.every_seed,
             data={data.name: data.digest},
             run_time_seconds=time.monotonic() - begun,
         ),
@@ -93,7 +95,9 @@ def decodable(decoding: interp.Decoding, hooks: list[str]) -> list[interp.Eviden
     evidence = []
     for hook in hooks:
         true = decoding.of(hook)
-        nothing = {name: decoding.of(hook, network=net, labels=lab) for name, (net, lab) in MEANS_NOTHING.items()}
+        nothing = {
+            name: decoding.of(hook, network=net, labels=lab) for name, (net, lab) in MEANS_NOTHING.items()
+        }
         others = ("untrained", "raw_input")
         evidence += [
             interp.Evidence(
@@ -136,7 +140,7 @@ def deeper(decoding: interp.Decoding, hooks: list[str]) -> list[interp.Evidence]
             interp.ExceedsControls(),
             {"the layer before": decoding.of(before)},
         )
-        for before, after in zip(hooks, hooks[1:], strict=False)
+        for before, after in itertools.pairwise(hooks)
     ]
 
 
@@ -194,7 +198,7 @@ def figures(
             measure="test accuracy of the probe",
             caption="How well the digit can be decoded from each hidden layer, and what the same probe reaches "
             "where nothing should be found. Intervals over seeds.",
-            lines={"raw input": decoding.of(hooks[0], network="raw_input")[0]},
+            lines={"raw input": interp.measured(decoding.of(hooks[0], network="raw_input")).estimate},
         ),
         "removal": interp.interval_plot(
             removals,
@@ -223,8 +227,9 @@ def notes(
     """What a reader must know to weigh the verdicts."""
     rank = next(iter(decoding.directions.values())).shape[1]
     said = [
-        f"The probe is a {config.probe} probe with standardised features. Removed are the at most {rank} directions its "
-        f"classes differ along; each control of removal is the mean of {config.draws} random draws.",
+        f"The probe is a {config.probe} probe with standardised features. Removed are the at most {rank} directions "
+        f"its classes differ along; each control of removal is the mean of {config.draws} random draws.",
+        "Every seed is judged on its own share of the test images: on the same images seeds would share their luck.",
         f"A random label per type: types are the nearest of {len(decoding.classes)} prototypes of the inputs.",
         f"The untouched networks have a mean test accuracy of {float(removal.sel(removed='nothing').mean()):.3f}.",
         "That directions are used does not say that they are all the network uses, nor that they are the only ones.",
@@ -232,12 +237,11 @@ def notes(
     if config.data == "digits":
         said.append("The bundled digits are 8x8 pixels; D2 and D3 on MNIST are answered with --data mnist.")
     return said + [
-        f"Seed {gone.seed} diverged at step {gone.step} (rate {gone.rate:g}) and is left out." for gone in trained.divergences
+        f"Seed {gone.seed} diverged at step {gone.step} (rate {gone.rate:g}) and is left out."
+        for gone in trained.divergences
     ]
 
 
 def readable(name: str) -> str:
     """`raw_input` as words."""
     return str(name).replace("_", " ")
-
-

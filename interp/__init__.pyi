@@ -9,6 +9,7 @@ from .measuring.controls import types_from_inputs as types_from_inputs
 from .measuring.probes import LogisticProbe as LogisticProbe
 from .measuring.probes import RidgeProbe as RidgeProbe
 from .measuring.statistics import Measured as Measured
+from .measuring.statistics import disjoint_shares as disjoint_shares
 from .measuring.statistics import measured as measured
 from .reading.activations import Activations as Activations
 from .reading.capture import capture as capture

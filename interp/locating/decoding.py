@@ -6,12 +6,17 @@ its controls, which are axes of the result:
     network   trained | untrained (same shape, same seeds, before training) | raw_input
     labels    true | shuffled | random_per_type (each type of input has one random label; Hewitt and Liang 2019)
 
+Every seed is judged on its own share of the test examples, the same under every condition: seeds judged on the same
+examples would share their luck, and no number of seeds would average it out.
+
 Accuracy alone says little: random features keep much of the input, and a probe can do the work itself. What training
 put there is trained minus untrained and minus raw input; how much of it is the probe's own memory shows on the labels
 that mean nothing, and `selectivity` is accuracy on the true labels less that on random labels per type. Types are the
 nearest of as many prototypes (k-means of the raw inputs) as there are classes: the hardest such control to beat, for it
-is what a representation gives that merely keeps which inputs look alike. Sources: Alain and Bengio 2016, https://arxiv.org/abs/1610.01644; Hewitt and Liang 2019, https://arxiv.org/abs/1909.03368; Voita and
-Titov 2020 (code length), https://arxiv.org/abs/2003.12298.
+is what a representation gives that merely keeps which inputs look alike.
+
+Sources: Alain and Bengio 2016, https://arxiv.org/abs/1610.01644; Hewitt and Liang 2019,
+https://arxiv.org/abs/1909.03368; Voita and Titov 2020 (code length), https://arxiv.org/abs/2003.12298.
 """
 
 from __future__ import annotations
@@ -25,18 +30,20 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from interp.measuring.code_length import online_code_length
 from interp.measuring.controls import random_label_per_type, shuffled_labels, types_from_inputs
 from interp.measuring.geometry import class_directions
-from interp.measuring.linear import LinearProbes, accuracy
+from interp.measuring.linear import LinearProbes, predict
 from interp.measuring.logistic import fit_logistic
 from interp.measuring.ridge import fit_ridge
+from interp.measuring.statistics import disjoint_shares
 from interp.reading.activations import Activations
 from interp.reading.capture import capture
 from interp.reading.feeding import LabelledData
+from interp.reading.points import seeds_of
 from interp.refusals import Refused, unknown
 
 Fit = Callable[..., LinearProbes]
@@ -63,7 +70,7 @@ class Decoding:
     """What probes of one label reach: `accuracy [hook, network, labels, seed]`, and along which `directions`.
 
     `directions` holds for each hook an orthonormal basis `[seed, rank, feature]` of what the probes of the trained
-    networks' true labels read. `classes` are the label's values. Raw input has no seed: its figures repeat along `seed`.
+    networks' true labels read. `classes` are the label's values. Raw input has one probe, judged on each share.
     """
 
     label: str
@@ -105,17 +112,15 @@ def decode(
     """
     if probe not in PROBES:
         raise unknown("probe", probe, PROBES)
-    task = _Task.of(model, data, label)
+    task = _Task.of(model, data, label, untrained)
     score = _Score(PROBES[probe], task)
-    raw_scores, _ = _Score(PROBES[probe], task.of_one_seed())(
-        _Features(*(part[None] for part in task.inputs))
-    )
+    raw, _ = _Score(PROBES[probe], task.of_one_seed())(_Features(*(part[None] for part in task.inputs)))
     pairs = {net: _captured(m, data, hooks) for net, m in zip(NETWORKS, (model, untrained), strict=False)}
     rows, directions = [], {}
     for hook in pairs["trained"][0].names:
         trained_scores, directions[hook] = score(_features(pairs["trained"], hook))
         untrained_scores, _ = score(_features(pairs["untrained"], hook))
-        rows.append(torch.stack([trained_scores, untrained_scores, raw_scores.expand_as(trained_scores)]))
+        rows.append(torch.stack([trained_scores, untrained_scores, raw.to(trained_scores)]))
     coords = {
         "hook": list(directions),
         "network": list(NETWORKS),
@@ -131,10 +136,10 @@ def code_lengths(
 ) -> xr.DataArray:
     """How many times shorter than the uniform code a label is given the activations: `[hook, network, labels, seed]`.
 
-    Online code on the `probe` split (Voita and Titov 2020); 1 means nothing was learnt. Networks and labels are those of
-    `decode`, without the raw input.
+    Online code on the `probe` split (Voita and Titov 2020); 1 means nothing was learnt. Networks and labels are those
+    of `decode`, without the raw input.
     """
-    task = _Task.of(model, data, label)
+    task = _Task.of(model, data, label, untrained)
     pairs = {net: _captured(m, data, hooks)[0] for net, m in zip(NETWORKS, (model, untrained), strict=False)}
     names = pairs["trained"].names
     per_hook = [
@@ -158,11 +163,17 @@ class _Task:
     inputs: tuple[Float[Tensor, "fit feature"], Float[Tensor, "test feature"]]
     fit: Int64[Tensor, "labels seed fit"]
     test: Int64[Tensor, "labels seed test"]
+    shares: Bool[Tensor, "member test"]
 
     @classmethod
-    def of(cls, model: nn.Module, data: SplitData, label: str) -> _Task:
+    def of(cls, model: nn.Module, data: SplitData, label: str, untrained: nn.Module) -> _Task:
         """The label of the two splits, and the labels that mean nothing; each seed has its own of these."""
-        seeds = getattr(model, "seeds", None) or (0,)
+        seeds = seeds_of(model) or (0,)
+        if (seeds_of(untrained) or (0,)) != seeds:
+            raise Refused(
+                f"The untrained network needs the same seeds as the trained one, {seeds}, because they are compared "
+                f"seed by seed; it has {seeds_of(untrained)}."
+            )
         inputs = tuple(part.inputs.flatten(1) for part in (data.probe, data.test))
         fit, test, classes = _numbered(data, label)
         count = len(classes)
@@ -175,10 +186,11 @@ class _Task:
             (inputs[0], inputs[1]),
             torch.stack([fit.expand(every, -1), shuffled_labels(fit, seed=seeds), per_type(fit_types)]),
             torch.stack([test.expand(every, -1), shuffled_labels(test, seed=seeds), per_type(test_types)]),
+            torch.from_numpy(disjoint_shares(every, len(test))),
         )
 
     def of_one_seed(self) -> _Task:
-        """The first seed's labels alone: what does not depend on a network is probed once."""
+        """The first seed's labels alone: what depends on no network is fitted once (and judged on every share)."""
         return replace(self, fit=self.fit[:, :1], test=self.test[:, :1])
 
 
@@ -217,9 +229,18 @@ class _Score:
 
     def __call__(self, features: _Features) -> tuple[Tensor, Tensor]:
         """Accuracy `[labels, seed]`, and the directions of the true labels' probes `[seed, rank, feature]`."""
-        fit, test = (labels.to(features.fit.device) for labels in (self.task.fit, self.task.test))
-        probes = self.fit(features.fit, fit, classes=len(self.task.classes))
-        return accuracy(probes, features.test, test), class_directions(probes.weights[0])
+        task, device = self.task, features.fit.device
+        probes = self.fit(features.fit, task.fit.to(device), classes=len(task.classes))
+        right = predict(probes, features.test) == task.test.to(device)
+        return mean_over_shares(right, task.shares.to(device)), class_directions(probes.weights[0])
+
+
+def mean_over_shares(
+    right: Bool[Tensor, "*batch example"], shares: Bool[Tensor, "member example"]
+) -> Float[Tensor, "*members"]:
+    """The mean of what is right over each member's own share of the examples; the last axis but one is `member`."""
+    counted = (right & shares).double().sum(-1)
+    return counted / shares.double().sum(-1)
 
 
 def _captured(

@@ -22,8 +22,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int, Int64
+from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from torch import Tensor
 
@@ -79,9 +81,22 @@ def types_from_inputs(
     for inputs in (fit_inputs, test_inputs):
         check_finite(inputs)
     flat = [inputs.detach().flatten(1).double().cpu().numpy() for inputs in (fit_inputs, test_inputs)]
-    prototypes = KMeans(count, n_init=1, random_state=seed).fit(flat[0])
+    prototypes = _prototypes(flat[0], count=count, seed=seed)
     first, second = (torch.from_numpy(prototypes.predict(inputs)).long() for inputs in flat)
     return first.to(fit_inputs.device), second.to(test_inputs.device)
+
+
+def _prototypes(inputs: NDArray[np.float64], *, count: int, seed: int) -> KMeans:
+    """k-means centres with at least two inputs each, or no probe could learn the type."""
+    starts = np.random.default_rng(seed).integers(2**31, size=10)
+    for start in starts:
+        fitted = KMeans(count, n_init=4, random_state=int(start)).fit(inputs)
+        if np.bincount(fitted.labels_, minlength=count).min() >= 2:
+            return fitted
+    raise Refused(
+        f"In {len(starts)} attempts, {len(inputs)} inputs fell into {count} types with fewer than two inputs in one of "
+        "them. Give more inputs, or ask for fewer types."
+    )
 
 
 def random_directions(

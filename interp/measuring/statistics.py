@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -101,6 +102,21 @@ def benjamini_hochberg(p_values: Numbers) -> list[float]:
     if len(outside):
         raise Refused(f"The p-value {outside[0]} was given; p-values lie between 0 and 1.")
     return [float(p) for p in stats.false_discovery_control(numbers)] if len(numbers) else []
+
+
+def disjoint_shares(members: int, examples: int, *, seed: int = 0) -> Bool[np.ndarray, "member example"]:
+    """Which examples each member is judged on: every example belongs to one member, shares differ by at most one.
+
+    Members that are judged on the same examples share their luck, and no number of members averages it out; on shares
+    of their own they are independent. Refuses fewer examples than members.
+    """
+    if not 1 <= members <= examples:
+        raise Refused(
+            f"{examples} examples cannot be shared out to {members} members: each needs one or more."
+        )
+    owner = np.random.default_rng(seed).permutation(examples) % members
+    shares: NDArray[np.bool_] = owner == np.arange(members)[:, None]
+    return shares
 
 
 def _bca_interval(numbers: NDArray[np.float64], *, confidence: float, seed: int) -> tuple[float, float]:

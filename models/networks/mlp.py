@@ -8,7 +8,7 @@ non-linearity where it has one. In a population `seed` stands in front, except o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -78,6 +78,8 @@ class MLP(HookedModel):
     """A multilayer perceptron, or a population of them; see `MLPConfig`."""
 
     config: MLPConfig
+    activation: Callable[[Tensor], Tensor]
+    output: Callable[[Tensor], Tensor] | None
 
     def __init__(self, config: MLPConfig, *, seeds: int | Sequence[int] = 0) -> None:
         super().__init__(config, seeds)
@@ -109,9 +111,8 @@ class MLP(HookedModel):
                 f"Layer {start} takes inputs {self._axes(width)}; given shape {tuple(inputs.shape)}."
             )
         x = self.hook_input(inputs) if start_at_layer is None else inputs
-        for layer in self.layers[
-            start:stop
-        ]:  # x is bound anew each time: what is passed is freed while still in cache
+        # x is bound anew each time: what is passed by is freed while it is still in cache
+        for layer in cast("Sequence[HiddenLayer]", self.layers[start:stop]):
             x = layer.hook_pre(affine(x, layer.W, layer.b))
             x = layer.hook_post(self.activation(x))
         if stop_at_layer is not None:

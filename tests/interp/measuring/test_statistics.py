@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from interp.measuring.statistics import benjamini_hochberg, measured, sign_flip_p, wilson_interval
+from interp.measuring.statistics import (
+    benjamini_hochberg,
+    disjoint_shares,
+    measured,
+    sign_flip_p,
+    wilson_interval,
+)
 from interp.refusals import Refused
 
 
@@ -160,3 +166,13 @@ def test_benjamini_hochberg_by_hand():
 def test_what_is_no_p_value_is_refused(bad):
     with pytest.raises(Refused, match="p-value"):
         benjamini_hochberg([0.5, bad])
+
+
+def test_shares_are_disjoint_equal_in_size_and_leave_nobody_out() -> None:
+    shares = disjoint_shares(3, 11)
+    assert shares.sum(axis=0).tolist() == [1] * 11
+    assert sorted(shares.sum(axis=1).tolist()) == [3, 4, 4]
+    assert (disjoint_shares(3, 11) == shares).all()
+    assert (disjoint_shares(3, 11, seed=1) != shares).any()
+    with pytest.raises(Refused, match="2 examples cannot be shared out to 3 members"):
+        disjoint_shares(3, 2)

@@ -26,7 +26,9 @@ def test_the_network_of_the_videos_has_13002_parameters() -> None:
     output=st.sampled_from(["identity", "sigmoid", "softmax"]),
     bias=st.booleans(),
 )
-def test_it_computes_what_torch_nn_computes(sizes: list[int], activation: str, output: str, bias: bool) -> None:
+def test_it_computes_what_torch_nn_computes(
+    sizes: list[int], activation: str, output: str, bias: bool
+) -> None:
     model = MLP(MLPConfig(tuple(sizes), activation=activation, output=output, bias=bias), seeds=1).double()
     layers = [*model.layers, model.unembed]
     stack: list[nn.Module] = []

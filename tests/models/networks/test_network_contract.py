@@ -32,7 +32,9 @@ def _rows(width: int) -> Callable[[torch.Generator], Tensor]:
 
 CASES = {
     "mlp, three sigmoid layers": Case(
-        MLPConfig((12, 9, 8, 4), activation="sigmoid", output="sigmoid", initialisation="normal"), _rows(12), 2
+        MLPConfig((12, 9, 8, 4), activation="sigmoid", output="sigmoid", initialisation="normal"),
+        _rows(12),
+        2,
     ),
     "mlp, relu": Case(MLPConfig((12, 32, 4)), _rows(12), 1),
     "mlp, gelu, softmax, no bias": Case(
@@ -96,7 +98,9 @@ def test_every_hook_point_changes_the_output_or_is_read_only(case: Case, inputs:
     for name, point in model.hook_dict.items():
         if point.read_only:
             continue
-        noise = torch.randn(fired(model, inputs)[name][0].shape, generator=generator(1, name), dtype=torch.float64)
+        noise = torch.randn(
+            fired(model, inputs)[name][0].shape, generator=generator(1, name), dtype=torch.float64
+        )
         handle = point.register_forward_hook(lambda _, __, out, noise=noise: out + noise)
         changed = model(inputs)
         handle.remove()
@@ -117,7 +121,9 @@ def test_a_member_is_the_network_of_that_seed(case: Case, inputs: Tensor) -> Non
     for place, seed in enumerate(SEEDS):
         alone = several.member(seed)
         assert alone.seeds is None
-        assert all(torch.equal(a, b) for a, b in zip(alone.parameters(), build(case, seed).parameters(), strict=True))
+        assert all(
+            torch.equal(a, b) for a, b in zip(alone.parameters(), build(case, seed).parameters(), strict=True)
+        )
         torch.testing.assert_close(several(inputs)[place], alone(inputs), rtol=0, atol=1e-12)
 
 
@@ -159,7 +165,12 @@ def test_saved_and_loaded_networks_are_the_same_bits(case: Case, inputs: Tensor,
         model = build(case, seeds)
         save_model(model, tmp_path / str(seeds))
         again = load_model(tmp_path / str(seeds))
-        assert (again.config, again.seeds, again.seed, again.dtype) == (model.config, model.seeds, model.seed, model.dtype)
+        assert (again.config, again.seeds, again.seed, again.dtype) == (
+            model.config,
+            model.seeds,
+            model.seed,
+            model.dtype,
+        )
         assert torch.equal(again(inputs), model(inputs))
 
 

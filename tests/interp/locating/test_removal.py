@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from interp.locating.decoding import decode
+from interp.locating.removal import moved_alike, remove_directions
+from interp.measuring.controls import random_directions
+from interp.refusals import Refused
+from models.data.dataset import Dataset
+from models.networks.mlp import MLP
+from models.networks.mlp_config import MLPConfig
+from models.seeds import generator
+
+SEEDS = tuple(range(6))
+HOOK = "layers.0.hook_post"
+
+
+@pytest.fixture
+def data() -> Dataset:
+    """Two labels, each of three classes: one in features 0 to 2, the other in features 3 to 5; 14 more are noise."""
+    randomness = generator(0, "two labels")
+    first, second = (torch.randint(3, (3000,), generator=randomness) for _ in range(2))
+    inputs = torch.randn(3000, 20, generator=randomness)
+    for label, start in ((first, 0), (second, 3)):
+        inputs[:, start : start + 3] += 5 * torch.nn.functional.one_hot(label, 3)
+    split = ["network"] * 500 + ["probe"] * 2000 + ["test"] * 500
+    data = Dataset.from_arrays(inputs, first, split=split)
+    data.examples["second"] = second.numpy()
+    return data
+
+
+@pytest.fixture
+def model() -> MLP:
+    """The hidden layer passes everything on; the output reads features 0 to 2 and nothing else."""
+    model = MLP(MLPConfig((20, 20, 3), activation="identity"), seeds=SEEDS)
+    with torch.no_grad():
+        model.layers[0].W.copy_(torch.eye(20))
+        model.unembed.W.zero_()
+        model.unembed.W[:, :3] = torch.eye(3)
+    return model
+
+
+def accuracy(data: Dataset) -> object:
+    def of(output: Tensor) -> Tensor:
+        return (output.argmax(-1) == data.test.targets).double()
+
+    return of
+
+
+def lost(model: MLP, data: Dataset, label: str) -> dict[str, float]:
+    directions = decode(model, data, HOOK, label=label, untrained=model, probe="ridge").directions
+    left = remove_directions(model, data.test.inputs, directions, accuracy(data)).mean("seed").sel(hook=HOOK)
+    return {
+        name: float(left.sel(removed="nothing") - left.sel(removed=name))
+        for name in left["removed"].to_numpy()
+    }
+
+
+def test_removing_what_the_network_uses_costs_it_everything_and_random_removals_little(
+    model: MLP, data: Dataset
+) -> None:
+    cost = lost(model, data, "label")
+    assert cost["decoded_directions"] > 0.5
+    assert cost["random_directions"] < 0.15
+    assert cost["nothing"] == 0.0
+
+
+def test_what_can_be_decoded_but_is_not_used_costs_nothing(model: MLP, data: Dataset) -> None:
+    decoding = decode(model, data, HOOK, label="second", untrained=model, probe="ridge")
+    assert min(decoding.of(HOOK)) > 0.9
+    assert abs(lost(model, data, "second")["decoded_directions"]) < 0.02
+
+
+def test_the_second_control_moves_each_example_as_far_as_the_removal() -> None:
+    randomness = generator(0, "x")
+    x = torch.randn(2, 30, 7, generator=randomness)
+    basis = random_directions(3, 7, seed=[0, 1]).float()
+    other = random_directions(3, 7, seed=[2, 3]).float()
+    component = (x - x.mean(1, keepdim=True)) @ basis.mT @ basis
+    moved = x - moved_alike(x, basis, other)
+    torch.testing.assert_close(moved.norm(dim=-1), component.norm(dim=-1))
+    assert float((moved - moved @ other.mT @ other).abs().max()) < 1e-5
+
+
+def test_the_same_call_gives_the_same_numbers(model: MLP, data: Dataset) -> None:
+    directions = {HOOK: random_directions(2, 20, seed=list(SEEDS)).float()}
+    first, again = (remove_directions(model, data.test.inputs, directions, accuracy(data)) for _ in range(2))
+    assert first.equals(again)
+
+
+def test_wrong_calls_are_refused(model: MLP, data: Dataset) -> None:
+    directions = {HOOK: random_directions(2, 20, seed=list(SEEDS)).float()}
+    with pytest.raises(Refused, match="at least one draw"):
+        remove_directions(model, data.test.inputs, directions, accuracy(data), draws=0)
+    with pytest.raises(Refused, match="give a population"):
+        remove_directions(model.member(0), data.test.inputs, directions, accuracy(data))
