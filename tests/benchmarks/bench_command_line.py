@@ -1,4 +1,4 @@
-"""How long a user waits for the command line to say what there is: medians of whole processes, Python's start included."""
+"""How long a user waits for the command line: medians of whole processes, Python's start included."""
 
 from __future__ import annotations
 
