@@ -35,7 +35,7 @@ def hooks(arguments: Sequence[str], _questions: Path) -> int:
     options = parse(HooksOptions, arguments, command="hooks")
     one_thread()
     recipe, trained = models.load_run(options.run)
-    found = hook_shapes(trained.model, recipe.network.sizes[0])
+    found = hook_shapes(trained.model)
     if options.json:
         show_json({"run": str(options.run), "seeds": list(trained.model.every_seed), "hooks": found})
         return 0
@@ -45,11 +45,9 @@ def hooks(arguments: Sequence[str], _questions: Path) -> int:
     return 0
 
 
-def hook_shapes(model: models.HookedModel, features: int) -> list[dict[str, Any]]:
+def hook_shapes(model: models.HookedModel) -> list[dict[str, Any]]:
     """Name, axes, shape (None: as many as there are examples) and whether it may be edited, of every hook point."""
-    import torch
-
-    seen = interp.capture(model, torch.zeros(1, features, dtype=model.dtype), EVERY)
+    seen = interp.capture(model, model.example_input(), EVERY)
     return [
         {
             "hook": name,

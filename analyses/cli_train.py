@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -94,8 +94,7 @@ def _on(recipe: models.Recipe, data: str) -> models.Recipe:
     if data not in models.CATALOGUE:
         raise unknown("data set", data, models.CATALOGUE)
     entry = models.CATALOGUE[data]
-    sizes = (entry.features, *recipe.network.sizes[1:-1], entry.classes)
-    return replace(recipe, data=data, network=replace(recipe.network, sizes=sizes))
+    return recipe.on(data, inputs=entry.features, outputs=entry.classes)
 
 
 def _reached(metrics: pd.DataFrame) -> list[dict[str, Any]]:

@@ -86,10 +86,8 @@ def train_all(config: Config, data: models.Dataset) -> Runs:
     """All trainings, each as one population."""
 
     def run(name: str, seeds: int, on: models.Dataset, **changes: Any) -> models.Trained:
-        recipe = models.recipe(name)
-        sizes = (data.inputs.shape[1], *recipe.network.sizes[1:])
-        fitting = replace(recipe, data=data.name, network=replace(recipe.network, sizes=sizes))
-        return models.trained(fitting.but(epochs=config.epochs, **changes), seeds=seeds, data=on)
+        recipe = models.recipe(name).on(data.name, inputs=data.inputs.shape[1], outputs=data.classes)
+        return models.trained(recipe.but(epochs=config.epochs, **changes), seeds=seeds, data=on)
 
     return Runs(
         videos=run("3b1b", config.seeds, data),

@@ -58,7 +58,7 @@ def answer(config: Config) -> interp.Report:
     trained = models.trained(recipe, seeds=config.seeds, data=data)
     model = trained.model
     untrained = type(model)(model.config, seeds=model.every_seed).to(model.device)
-    hooks = [f"layers.{layer}.hook_post" for layer in range(len(model.config.sizes) - 2)]
+    hooks = [name for name in model.hook_dict if name.startswith("layers.") and name.endswith("hook_post")]
 
     decoding = interp.decode(model, data, hooks, label="digit", untrained=untrained, probe=config.probe)
     bits = interp.code_lengths(model, data, hooks, label="digit", untrained=untrained)

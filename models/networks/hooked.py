@@ -53,6 +53,10 @@ class HookedModel(HookedRootModule):
         """Names the hook points; called by a family at the end of its constructor."""
         self.setup()  # type: ignore[no-untyped-call]
 
+    def example_input(self) -> torch.Tensor:
+        """One example that the network takes, to see shapes by."""
+        raise NotImplementedError(f"{type(self).__name__} gives no example input.")
+
     @property
     def every_seed(self) -> tuple[int, ...]:
         """The population's seeds, or the one seed."""

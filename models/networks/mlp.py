@@ -96,6 +96,10 @@ class MLP(HookedModel):
             self.hook_output = hook("example", "class")
         self.ready()
 
+    def example_input(self) -> Tensor:
+        """One blank example, `[1, pixel]`."""
+        return torch.zeros(1, self.config.sizes[0], dtype=self.dtype, device=self.device)
+
     def forward(
         self, inputs: Tensor, *, start_at_layer: int | None = None, stop_at_layer: int | None = None
     ) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from models.refusals import Refused, one_of
@@ -44,6 +44,15 @@ class MLPConfig:
         one_of("family", self.family, Literal["mlp"])
         if not (math.isfinite(self.init_scale) and self.init_scale >= 0):
             raise Refused(f"init_scale is a finite number from 0; given {self.init_scale}.")
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the network gives for an example."""
+        return self.sizes[-1]
+
+    def resized(self, *, inputs: int, outputs: int) -> MLPConfig:
+        """The same network for inputs and outputs of other lengths."""
+        return replace(self, sizes=(inputs, *self.sizes[1:-1], outputs))
 
     @property
     def parameter_count(self) -> int:

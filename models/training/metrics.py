@@ -60,7 +60,7 @@ def divergence_rows(population: Population, known: set[int]) -> list[Row]:
 @torch.no_grad()
 def test_scores(population: Population, test: Dataset) -> dict[str, list[float]]:
     """`test_loss` and, for classes, `test_accuracy` of every seed on these examples."""
-    loss, outputs = population.recipe.training.loss, population.recipe.network.sizes[-1]
+    loss, outputs = population.recipe.training.loss, population.recipe.network.outputs
     targets = targets_for(loss, test.targets, outputs, population.model.dtype)
     total = torch.zeros(len(population.seeds), dtype=torch.float64)
     right = torch.zeros(len(population.seeds), dtype=torch.float64)

@@ -43,7 +43,7 @@ class Population:
         self.recipe, self.seeds = recipe, tuple(seeds)
         self.model = network_class(recipe.network)(recipe.network, seeds=seeds).to(device=device, dtype=dtype)
         self.inputs = data.inputs.to(device=device, dtype=dtype)
-        self.targets = targets_for(config.loss, data.targets, recipe.network.sizes[-1], dtype).to(device)
+        self.targets = targets_for(config.loss, data.targets, recipe.network.outputs, dtype).to(device)
         self.batch_size = len(self.inputs) if config.batch_size == "full" else config.batch_size
         if self.batch_size > len(self.inputs):
             raise Refused(

@@ -34,6 +34,10 @@ class Recipe:
                 f"Cross-entropy is computed from logits: output 'identity' goes with it, not {self.network.output!r}."
             )
 
+    def on(self, data: str, *, inputs: int, outputs: int) -> Recipe:
+        """This recipe on another data set, the network's first and last layer as long as that needs."""
+        return replace(self, data=data, network=self.network.resized(inputs=inputs, outputs=outputs))
+
     def but(self, **changes: object) -> Recipe:
         """This recipe with another rate, epochs, batch_size …: fields of the training config or of its optimizer."""
         training, optimizer = self.training, self.training.optimizer
