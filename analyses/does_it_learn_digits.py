@@ -109,7 +109,7 @@ def with_shuffled_training_labels(data: models.Dataset) -> models.Dataset:
 def counted() -> list[interp.Evidence]:
     """D1: the count of the videos."""
     network = models.recipe("3b1b").network
-    parameters = sum(p.numel() for p in models.MLP(network).parameters())
+    parameters = sum(p.numel() for p in models.network_class(network)(network, seeds=0).parameters())
     return [
         interp.Evidence(
             "The network 784-16-16-10 has 13,002 weights and biases.",

@@ -2,6 +2,7 @@ from .data.catalogue import CATALOGUE as CATALOGUE
 from .data.dataset import Dataset as Dataset
 from .data.digits import load_data as load_data
 from .data.morphology import with_morphology as with_morphology
+from .networks.families import network_class as network_class
 from .networks.hooked import HookedModel as HookedModel
 from .networks.hooked import hook as hook
 from .networks.hooked import population as population
@@ -9,6 +10,8 @@ from .networks.mlp import MLP as MLP
 from .networks.mlp_config import MLPConfig as MLPConfig
 from .networks.saving import load_model as load_model
 from .networks.saving import save_model as save_model
+from .networks.transformer import Transformer as Transformer
+from .networks.transformer_config import TransformerConfig as TransformerConfig
 from .training.recipes import RECIPES as RECIPES
 from .training.recipes import Recipe as Recipe
 from .training.recipes import recipe as recipe

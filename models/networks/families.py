@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from models.networks.mlp_config import MLPConfig
+from models.networks.transformer_config import TransformerConfig
 
 if TYPE_CHECKING:
     from models.networks.hooked import HookedModel
 
-NetworkConfig = MLPConfig  # a union, once there are more: told apart by their field `family`
+NetworkConfig = Annotated[MLPConfig | TransformerConfig, Field(discriminator="family")]
 
-CLASSES = {"mlp": "models.networks.mlp:MLP"}
+CLASSES = {"mlp": "models.networks.mlp:MLP", "transformer": "models.networks.transformer:Transformer"}
 
 
 def network_class(config: NetworkConfig) -> type[HookedModel]:

@@ -27,6 +27,13 @@ class AxisHookPoint(HookPoint):
         self.axes = axes
         self.read_only = read_only
 
+    @property
+    def listened(self) -> bool:
+        """Whether anybody reads or edits here: what is costly to lay open is laid open only then."""
+        return bool(
+            self._forward_hooks or self._backward_hooks or self._forward_pre_hooks or self._backward_pre_hooks
+        )
+
 
 def hook(*axes: str, read_only: bool = False) -> AxisHookPoint:
     """A hook point with these axes (a population's `seed` axis is understood, not named)."""
@@ -86,6 +93,14 @@ class HookedModel(HookedRootModule):
 
     def _slices(self, place: int) -> dict[str, torch.Tensor]:
         return {name: value[place] for name, value in self.state_dict().items()}
+
+
+def layers_between(start: int | None, stop: int | None, *, last: int) -> tuple[int, int]:
+    """Which layers `start_at_layer` and `stop_at_layer` leave to be run; refuses those that do not exist."""
+    first, end = start or 0, last if stop is None else stop
+    if not 0 <= first <= end <= last:
+        raise Refused(f"Layers go from 0 to {last}, start before stop; given start {start}, stop {stop}.")
+    return first, end
 
 
 def population(members: Sequence[HookedModel]) -> HookedModel:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.networks.hooked import HookedModel, hook
+from models.networks.hooked import HookedModel, hook, layers_between
 from models.networks.mlp_config import MLPConfig
 from models.refusals import Refused
 from models.seeds import generator
@@ -108,7 +108,7 @@ class MLP(HookedModel):
         `start_at_layer=l`: `inputs` are what enters layer l. `stop_at_layer=l`: returns what enters layer l. The layer
         after the last hidden one makes the logits.
         """
-        start, stop = self._span(start_at_layer, stop_at_layer)
+        start, stop = layers_between(start_at_layer, stop_at_layer, last=len(self.layers))
         width = self.config.sizes[start]
         if inputs.ndim not in ((2,) if self.seeds is None else (2, 3)) or inputs.shape[-1] != width:
             raise Refused(
@@ -123,13 +123,6 @@ class MLP(HookedModel):
             return x
         logits = self.hook_logits(self.unembed(x))
         return logits if self.output is None else self.hook_output(self.output(logits))  # type: ignore[no-any-return]
-
-    def _span(self, start: int | None, stop: int | None) -> tuple[int, int]:
-        last = len(self.layers)
-        first, end = start or 0, last if stop is None else stop
-        if not 0 <= first <= end <= last:
-            raise Refused(f"Layers go from 0 to {last}, start before stop; given start {start}, stop {stop}.")
-        return first, end
 
     def _axes(self, width: int) -> str:
         shared = f"[example, {width}]"

@@ -1,0 +1,135 @@
+"""Self-attention: every position gathers values from others, weighted by how well its query fits their keys.
+
+pattern = softmax(q k / sqrt(d_head)) over the positions that may be seen, z = pattern v, output = z W_O + b_O
+(Vaswani et al. 2017, https://arxiv.org/abs/1706.03762); several heads may share a key and a value (Ainslie et al. 2023,
+https://arxiv.org/abs/2305.13245). Scores and pattern are made only when somebody listens to them, and so is each head's
+own result; else the fused kernel runs, which agrees to rounding. What must not be seen is masked after any edit of the
+scores and once more after any edit of the pattern, so no edit lets the future in.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.networks.hooked import hook
+from models.networks.parameters import Draw
+from models.networks.positionwise import along_positions, linear
+from models.networks.rotary import rotated, rotations
+from models.networks.transformer_config import TransformerConfig
+
+Heads = Float[Tensor, "*seed example pos head d_head"]
+KeyHeads = Float[Tensor, "*seed example pos key_head d_head"]
+Pattern = Float[Tensor, "*seed example head query_pos key_pos"]
+
+
+class Attention(nn.Module):
+    """The attention of one layer: `W_Q [*seed, d_model, head * d_head]`, `W_K` and `W_V` for key heads, `W_O` back."""
+
+    turns: Tensor
+
+    def __init__(self, config: TransformerConfig, draw: Draw, *, output_std: float) -> None:
+        super().__init__()
+        self.heads, self.key_heads, self.causal = config.heads, config.key_heads, config.causal
+        width, key_width = config.heads * config.d_head, config.key_heads * config.d_head
+        std = config.init_scale * config.d_model**-0.5
+        self.W_Q, self.b_Q = draw.normal(config.d_model, width, std=std), draw.constant(width)
+        self.W_K, self.b_K = draw.normal(config.d_model, key_width, std=std), draw.constant(key_width)
+        self.W_V, self.b_V = draw.normal(config.d_model, key_width, std=std), draw.constant(key_width)
+        self.W_O = draw.normal(width, config.d_model, std=output_std * width**-0.5)
+        self.b_O = draw.constant(config.d_model)
+        self.rotary = config.positions == "rotary"
+        self._add_hooks()
+        if self.rotary:
+            self.register_buffer("turns", rotations(config.context, config.d_head), persistent=False)
+
+    def _add_hooks(self) -> None:
+        self.hook_q = hook("example", "pos", "head", "d_head")
+        self.hook_k = hook("example", "pos", "key_head", "d_head")
+        self.hook_v = hook("example", "pos", "key_head", "d_head")
+        if self.rotary:
+            self.hook_rot_q = hook("example", "pos", "head", "d_head")
+            self.hook_rot_k = hook("example", "pos", "key_head", "d_head")
+        self.hook_attn_scores = hook("example", "head", "query_pos", "key_pos")
+        self.hook_pattern = hook("example", "head", "query_pos", "key_pos")
+        self.hook_z = hook("example", "pos", "head", "d_head")
+        self.hook_result = hook("example", "pos", "head", "d_model")
+
+    def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:
+        """What attention adds to the residual stream, `[*seed, example, pos, d_model]`, from the normalised stream.
+
+        `real [*seed, example, pos]`: which positions may be seen (None: all).
+        """
+        q = self.hook_q(in_heads(linear(x, self.W_Q, self.b_Q), self.heads))
+        k = self.hook_k(in_heads(linear(x, self.W_K, self.b_K), self.key_heads))
+        v = self.hook_v(in_heads(linear(x, self.W_V, self.b_V), self.key_heads))
+        if self.rotary:
+            turns = self.turns[:, : x.shape[-2]]
+            q, k = self.hook_rot_q(rotated(q, turns)), self.hook_rot_k(rotated(k, turns))
+        if self.hook_attn_scores.listened or self.hook_pattern.listened:
+            z = self._opened(q, k, v, real)
+        else:
+            z = fused_attention(q, k, v, causal=self.causal, real=real)
+        return self._output(self.hook_z(z))
+
+    def _opened(self, q: Tensor, k: Tensor, v: Tensor, real: Tensor | None) -> Tensor:
+        hidden = ~visible(q.shape[-3], causal=self.causal, real=real, device=q.device)
+        scores = self.hook_attn_scores(attention_scores(q, k))
+        pattern = self.hook_pattern(scores.masked_fill(hidden, -torch.inf).softmax(dim=-1))
+        return gathered(pattern.masked_fill(hidden, 0.0), v)
+
+    def _output(self, z: Tensor) -> Tensor:
+        if not self.hook_result.listened:
+            return linear(z.flatten(-2), self.W_O, self.b_O)
+        W_O = self.W_O.view(*self.W_O.shape[:-2], self.heads, -1, self.W_O.shape[-1])
+        total: Tensor = self.hook_result(results(z, W_O)).sum(dim=-2)
+        return total + along_positions(self.b_O)
+
+
+def in_heads(x: Float[Tensor, "*any width"], heads: int) -> Float[Tensor, "*any head d_head"]:
+    """The last axis parted into heads."""
+    return x.view(*x.shape[:-1], heads, -1)
+
+
+def fused_attention(q: Heads, k: KeyHeads, v: KeyHeads, *, causal: bool, real: Tensor | None) -> Heads:
+    """z without scores or pattern in between; the seeds of a population are folded into the batch."""
+    queries, keys, values = (heads.flatten(0, -4).transpose(1, 2) for heads in (q, k, v))
+    z = F.scaled_dot_product_attention(
+        queries,
+        keys,
+        values,
+        attn_mask=None if real is None else real.flatten(0, -2)[:, None, None],
+        is_causal=causal,
+        enable_gqa=q.shape[-2] != k.shape[-2],
+    )
+    return z.transpose(1, 2).reshape(q.shape)
+
+
+def attention_scores(q: Heads, k: KeyHeads) -> Pattern:
+    """How well each query fits each key: their product over sqrt(d_head)."""
+    k = k.repeat_interleave(q.shape[-2] // k.shape[-2], dim=-2)
+    return torch.einsum("...qhd,...khd->...hqk", q * q.shape[-1] ** -0.5, k)
+
+
+def gathered(pattern: Pattern, v: KeyHeads) -> Heads:
+    """Each head's values, weighted by its pattern."""
+    v = v.repeat_interleave(pattern.shape[-3] // v.shape[-2], dim=-2)
+    return torch.einsum("...hqk,...khd->...qhd", pattern, v)
+
+
+def results(
+    z: Heads, W_O: Float[Tensor, "*seed head d_head d_model"]
+) -> Float[Tensor, "*seed example pos head d_model"]:
+    """What each head alone writes to the residual stream (their sum and b_O are the attention's output)."""
+    return torch.einsum("...phd,...hdm->...phm", z, W_O.unsqueeze(-4))
+
+
+def visible(
+    length: int, *, causal: bool, real: Bool[Tensor, "*seed example pos"] | None, device: torch.device
+) -> Tensor:
+    """Which key each query may see, to be broadcast over `[*seed, example, head, query_pos, key_pos]`."""
+    seen = torch.ones(length, length, dtype=torch.bool, device=device)
+    seen = seen.tril() if causal else seen
+    return seen if real is None else seen & real[..., None, None, :]
