@@ -13,7 +13,11 @@ Accuracy alone says little: random features keep much of the input, and a probe 
 put there is trained minus untrained and minus raw input; how much of it is the probe's own memory shows on the labels
 that mean nothing, and `selectivity` is accuracy on the true labels less that on random labels per type. Types are the
 nearest of as many prototypes (k-means of the raw inputs) as there are classes: the hardest such control to beat, for it
-is what a representation gives that merely keeps which inputs look alike.
+is what a representation gives that merely keeps which inputs look alike. So few types are a choice, and selectivity is
+relative to it: every draw then gives the same groups under other names, which a linear probe of the inputs can all but
+read off, and with more types selectivity rises everywhere (on the bundled digits, for the second hidden layer and
+untrained networks: -0.00 and -0.04 with 10 types, 0.19 and 0.15 with 20, 0.35 and 0.26 with 40). Compare it between
+networks; its sign alone says little.
 
 Sources: Alain and Bengio 2016, https://arxiv.org/abs/1610.01644; Hewitt and Liang 2019,
 https://arxiv.org/abs/1909.03368; Voita and Titov 2020 (code length), https://arxiv.org/abs/2003.12298.
@@ -180,12 +184,13 @@ class _Task:
         fit_types, test_types = types_from_inputs(*inputs, count=count, seed=0)
         per_type = partial(random_label_per_type, classes=len(classes), count=count, seed=seeds)
         every = len(seeds)
+        other = [~seed for seed in seeds]  # the same order in both splits leaks where both are sorted alike
         return cls(
             classes,
             tuple(seeds),
             (inputs[0], inputs[1]),
             torch.stack([fit.expand(every, -1), shuffled_labels(fit, seed=seeds), per_type(fit_types)]),
-            torch.stack([test.expand(every, -1), shuffled_labels(test, seed=seeds), per_type(test_types)]),
+            torch.stack([test.expand(every, -1), shuffled_labels(test, seed=other), per_type(test_types)]),
             torch.from_numpy(disjoint_shares(every, len(test))),
         )
 

@@ -104,6 +104,16 @@ def test_labels_that_mean_nothing_are_supported_no_more_often_than_the_error_rat
     assert supported <= binom.ppf(0.999, 200, 0.05)
 
 
+def test_shuffled_labels_stay_at_chance_where_both_splits_have_their_labels_in_the_same_order() -> None:
+    inputs = torch.eye(12)[:10].repeat_interleave(12, dim=0).repeat(3, 1)
+    splits = ["network"] * 120 + ["probe"] * 120 + ["test"] * 120
+    data = Dataset.from_arrays(inputs, inputs.argmax(-1), split=splits)
+    model = MLP(MLPConfig((12, 24, 10)), seeds=range(40))
+    decoding = decode(model, data, HOOK, label="label", untrained=model)
+    assert np.mean(decoding.of(HOOK)) == 1
+    assert np.mean(decoding.of(HOOK, labels="shuffled")) < 0.16
+
+
 @pytest.fixture(scope="module")
 def digits() -> Dataset:
     return load_data("digits")
