@@ -1,7 +1,8 @@
 """A data set: inputs, targets, and a table of what is known of each example, in three splits.
 
 Row i of `inputs`, `targets` and `examples` is one example. The table's column `split` says which part each
-example belongs to: `network` (trains networks), `probe` (trains what reads them), `test` (judges both).
+example belongs to: `network` (trains networks), `probe` (trains what reads them), `test` (judges both). An input is a
+vector, the same length for all, or a sequence of tokens, padded on the right to the length of the longest.
 Nobody changes a data set in place: trained networks are cached by its `digest`, which is computed once.
 """
 
@@ -16,7 +17,7 @@ from html import escape
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Bool, Float, Int64, Shaped
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -28,7 +29,9 @@ from models.data.validation import (
     check_lengths,
     check_selection,
     check_targets,
+    check_tokens,
 )
+from models.data.tokenizers import Tokenizer
 from models.refusals import Refused
 
 
@@ -41,20 +44,29 @@ class Dataset:
     [example, output], `classes` = 0). `examples` has a row per example, index 0, 1, 2, ... `image_shape` is
     (rows, columns) when an input is an image. `source` says where the data come from, for reports.
 
+    Token sequences are int64 [example, pos] with `mask`, True at real tokens and False at padding; then the
+    target is a token, `classes` counts the vocabulary, `tokenizer` spells it, and the column `answer_pos` says at
+    which position the target is predicted (the last real one in `models.data.facts`).
+
     Raises `Refused`, with the figures, for unequal lengths, NaN or infinite inputs, unknown splits, targets
     outside the classes, no example at all.
     """
 
     name: str
-    inputs: Float[Tensor, "example feature"]
+    inputs: Float[Tensor, "example feature"] | Int64[Tensor, "example pos"]
     targets: Int64[Tensor, " example"] | Float[Tensor, "example output"]
     examples: pd.DataFrame
     image_shape: tuple[int, int] | None
     classes: int
     source: str
+    mask: Bool[Tensor, "example pos"] | None = None
+    tokenizer: Tokenizer | None = None
 
     def __post_init__(self) -> None:
-        check_inputs(self.inputs, self.image_shape)
+        if self.mask is None:
+            check_inputs(self.inputs, self.image_shape)
+        else:
+            check_tokens(self.inputs, self.mask)
         check_lengths(self.name, inputs=self.inputs, targets=self.targets, examples=self.examples)
         check_targets(self.targets, self.classes)
         check_examples(self.examples)
@@ -106,12 +118,17 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """sha256, in hexadecimal, of all that is in the data set but its name and `source`.
+        """sha256, in hexadecimal, of all that is in the data set but its name, `source` and `tokenizer`.
 
         The same on every machine: byte order is fixed, and fractions in `examples` count to six digits.
         """
         return digest(
-            self.inputs, self.targets, self.examples, image_shape=self.image_shape, classes=self.classes
+            self.inputs,
+            self.targets,
+            self.examples,
+            image_shape=self.image_shape,
+            classes=self.classes,
+            mask=self.mask,
         )
 
     @property
@@ -133,6 +150,7 @@ class Dataset:
             self,
             inputs=self.inputs[chosen],
             targets=self.targets[chosen],
+            mask=None if self.mask is None else self.mask[chosen],
             examples=self.examples.iloc[chosen].reset_index(drop=True),
         )
 
@@ -155,6 +173,8 @@ class Dataset:
 
     def _repr_html_(self) -> str:
         shape = f"images of {self.image_shape[0]} x {self.image_shape[1]}" if self.image_shape else "vectors"
+        if self.mask is not None:
+            shape = f"sequences of up to {self.inputs.shape[1]} tokens"
         rows = "".join(
             f"<tr><th scope='row'>{key}</th><td>{n:,}</td></tr>" for key, n in self.split_counts().items()
         )

@@ -13,22 +13,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
 
 def digest(
-    inputs: Float[Tensor, "example feature"],
+    inputs: Shaped[Tensor, "example ..."],
     targets: Shaped[Tensor, "example ..."],
     examples: pd.DataFrame,
     *,
     image_shape: tuple[int, int] | None,
     classes: int,
+    mask: Bool[Tensor, "example pos"] | None = None,
 ) -> str:
     """The sha256, in hexadecimal, of these contents; the order of the table's columns does not count."""
     total = hashlib.sha256(json.dumps([image_shape, classes]).encode())
-    for tensor in (inputs, targets):
+    for tensor in (inputs, targets) if mask is None else (inputs, targets, mask):
         _add_array(total, tensor.detach().cpu().numpy())
     for name in sorted(map(str, examples.columns)):
         total.update(json.dumps(name).encode())

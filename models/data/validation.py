@@ -50,11 +50,31 @@ def check_inputs(inputs: Tensor, image_shape: tuple[int, int] | None) -> None:
     if inputs.ndim != 2 or inputs.dtype != torch.float32 or inputs.numel() == 0:
         raise Refused(
             f"Inputs are {inputs.dtype} {list(inputs.shape)}. Allowed: float32 [example, feature], at "
-            "least one each."
+            "least one each; int64 [example, pos] with a mask for tokens."
         )
     _check_finite("inputs", inputs)
     if image_shape is not None and image_shape[0] * image_shape[1] != inputs.shape[1]:
         raise Refused(f"Images of {image_shape[0]} x {image_shape[1]} do not have {inputs.shape[1]} pixels.")
+
+
+def check_tokens(tokens: Tensor, mask: Tensor) -> None:
+    """Raise `Refused` unless tokens are int64 [example, pos] from 0 up, and the mask True for at least one
+    position of each example and False from the first padding on."""
+    if tokens.ndim != 2 or tokens.dtype != torch.int64 or tokens.numel() == 0 or int(tokens.min()) < 0:
+        raise Refused(
+            f"Token inputs are {tokens.dtype} {list(tokens.shape)}. Allowed: int64 [example, pos], at least one "
+            "each, none below 0 (`models.data.padding.pad` makes them)."
+        )
+    if mask.dtype != torch.bool or mask.shape != tokens.shape:
+        raise Refused(
+            f"The mask is {mask.dtype} {list(mask.shape)}. Allowed: bool {list(tokens.shape)}, as the tokens."
+        )
+    broken = ~mask[:, 0] | (mask[:, 1:] & ~mask[:, :-1]).any(dim=1)
+    if broken.any():
+        raise Refused(
+            f"{int(broken.sum())} of {len(mask)} rows of the mask, the first in row {int(broken.nonzero()[0])}, do "
+            "not go from True to False once. Sequences start at position 0 and are padded on the right."
+        )
 
 
 def check_targets(targets: Tensor, classes: int) -> None:
