@@ -57,9 +57,9 @@ def laid_open(network: Any, *, name: str, tokenizer: Any = None) -> PretrainedMo
         raise Refused(
             f"transformer-lens cannot lay open {name}, a {architecture}: {' '.join(str(error).split())[:300]}"
         ) from error
-    possible = candidates(bridge, config.layers)
+    possible, absent = candidates(bridge, config.layers)
     model: PretrainedModel = PretrainedModel(config, network, bridge, tokenizer)
-    prove(model, possible, tokens, plain)
+    prove(model, possible, absent, tokens, plain=plain)
     layered = LayeredPretrainedModel(config, network, bridge, tokenizer)
     layered.offer(model.routes, model.left_out)
     if spans_hold(layered, tokens):

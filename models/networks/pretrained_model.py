@@ -60,12 +60,16 @@ class PretrainedModel(HookedModel):
 
     def offer(self, routes: Mapping[str, Route], left_out: Mapping[str, str]) -> None:
         """Sets the points of this network, in the order they fire; `load_pretrained` calls it."""
-        self.__dict__["routes"] = dict(routes)
+        self.routes = dict(routes)
         self.left_out = dict(left_out)
         self.hook_dict = {name: route.point for name, route in routes.items()}
         self.hook_dict["hook_logits"] = self.hook_logits
         for name, point in self.hook_dict.items():
             point.name = name
+
+    def example_input(self) -> Int[Tensor, "1 pos"]:
+        """One short sequence of the first token."""
+        return torch.zeros(1, min(self.context or 16, 16), dtype=torch.int64, device=self.device)
 
     @property
     def context(self) -> int | None:
@@ -123,7 +127,12 @@ class PretrainedModel(HookedModel):
 
 
 class LayeredPretrainedModel(PretrainedModel):
-    """One that was found to give the same when stopped at a layer and started there again."""
+    """One that was found to give the same when stopped at a layer and started there again.
+
+    `handed_on`: how many values a block of the architecture returns in a tuple; 0: the stream alone, in none.
+    """
+
+    handed_on: int = 0
 
     def forward(  # type: ignore[override]
         self, tokens: Tensor, *, start_at_layer: int | None = None, stop_at_layer: int | None = None
@@ -144,7 +153,9 @@ class LayeredPretrainedModel(PretrainedModel):
         routes = [route for name, route in self.routes.items() if start_at_layer is None or not _before(name)]
         with ExitStack() as span:
             if start_at_layer is not None:
-                span.enter_context(_started(self.bridge.blocks, start, tokens))
+                span.enter_context(
+                    _started(self.bridge.blocks, start, tokens, handed_on=self.handed_on)
+                )
             if stop_at_layer is not None:
                 span.enter_context(_stopping(self.bridge.blocks, stop))
             try:
@@ -194,12 +205,12 @@ def _laid_open(bridge: Any, alive: list[Route], examples: int) -> Iterator[None]
 
 
 @contextmanager
-def _started(blocks: Any, layer: int, stream: Tensor) -> Iterator[None]:
+def _started(blocks: Any, layer: int, stream: Tensor, *, handed_on: int) -> Iterator[None]:
     """Blocks before the layer hand the stream on without computing anything; the layer gets it as its input."""
     skipped = list(blocks[:layer])
 
-    def passed_by(*inputs: Any, **named: Any) -> Tensor:
-        return stream
+    def passed_by(*inputs: Any, **named: Any) -> Any:
+        return (stream, *[None] * (handed_on - 1)) if handed_on else stream
 
     def injected(block: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         if "hidden_states" in named:

@@ -124,7 +124,7 @@ class MidStream:
             return changed
 
         def behind_block(stream: Tensor) -> Tensor | None:
-            return stream + moved.pop() if moved else None  # where nothing was moved the bits stay: x + 0
+            return stream + moved.pop().reshape(stream.shape) if moved else None  # x + 0 keeps its bits
 
         with (
             HookTap(self.norm_input).attached(at_norm),
@@ -142,12 +142,14 @@ class Layout:
 
 
 def layouts(heads: int) -> tuple[Layout, ...]:
-    """What a bridge may hand over: as ours; heads side by side; heads before positions; shared by all examples."""
+    """What a bridge may hand over: as ours; heads side by side; heads before positions; shared by all examples;
+    examples and positions in one row."""
     return (
         Layout(lambda x, examples: x, lambda x: x),
         Layout(lambda x, examples: x.unflatten(-1, (heads, -1)), lambda x: x.flatten(-2)),
         Layout(lambda x, examples: x.transpose(1, 2), lambda x: x.transpose(1, 2)),
         Layout(lambda x, examples: x.expand(examples, *x.shape[1:]), lambda x: x),
+        Layout(lambda x, examples: x.unflatten(0, (examples, -1)), lambda x: x.flatten(0, 1)),
     )
 
 
@@ -191,14 +193,19 @@ class Route:
         return self.tap.attached(through_point)
 
 
-def candidates(bridge: Any, layers: int) -> tuple[Candidate, ...]:
-    """Every point of the vocabulary that the bridge has a place for, its own layout conversions switched off."""
+def candidates(bridge: Any, layers: int) -> tuple[tuple[Candidate, ...], dict[str, str]]:
+    """Every point of the vocabulary that the bridge has a place for, and why not the others.
+
+    The bridge's own layout conversions are switched off: `layouts` does that in both directions, and it is checked.
+    """
     found: list[Candidate] = []
+    absent: dict[str, str] = {}
     for name, axes in _vocabulary(layers):
-        tap = _tap(bridge, name)
-        if tap is not None:
+        if (tap := _tap(bridge, name)) is None:
+            absent[name] = "transformer-lens has no place for it in this architecture"
+        else:
             found.append(Candidate(name, axes, tap))
-    return tuple(found)
+    return tuple(found), absent
 
 
 def _vocabulary(layers: int) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -216,7 +223,7 @@ def _tap(bridge: Any, name: str) -> Tap | None:
     source = bridge.hook_dict.get(name)
     if source is None:
         return None
-    source.hook_conversion = None  # layouts() does it, in both directions, and pretrained_proof.py checks it
+    source.hook_conversion = None
     return (
         MidStream(source, bridge.hook_dict[f"{block}.hook_out"]) if rest == "resid_mid" else HookTap(source)
     )

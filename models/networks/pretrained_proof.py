@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.networks.pretrained_model import PretrainedConfig, PretrainedModel
+from models.networks.pretrained_model import LayeredPretrainedModel, PretrainedConfig, PretrainedModel
 from models.networks.pretrained_points import Candidate, Layout, Route, layouts
 from models.networks.hooked import hook
 from models.refusals import Refused
@@ -47,8 +47,13 @@ def close(found: Tensor, expected: Tensor) -> bool:
     return float((found - expected).abs().max()) <= TOLERANCE.get(found.dtype, 1e-4) * size
 
 
-def prove(model: PretrainedModel, possible: Sequence[Candidate], tokens: Tensor, plain: Tensor) -> None:
-    """Offers the points that hold what they promise; raises `Refused` when the bridge changes the logits."""
+def prove(
+    model: PretrainedModel, possible: Sequence[Candidate], absent: Mapping[str, str], tokens: Tensor, *, plain: Tensor
+) -> None:
+    """Offers the points that hold what they promise; raises `Refused` when the bridge changes the logits.
+
+    `absent`: points known to be missing, and why. `plain`: Hugging Face's own logits for the tokens.
+    """
     with torch.inference_mode(False), torch.no_grad():
         logits = model(tokens)
         if not close(logits, plain):
@@ -57,12 +62,15 @@ def prove(model: PretrainedModel, possible: Sequence[Candidate], tokens: Tensor,
                 f"differ by up to {float((logits - plain).abs().max()):.3g}. This network cannot be laid open."
             )
         routes, left_out = _watched(model, possible, tokens)
+        left_out |= absent
         model.offer(routes, left_out)
-        left_out |= _disturbing(model, tokens, plain)
-    routes = {name: route for name, route in routes.items() if name not in left_out}
-    model.offer(routes, left_out)
-    left_out |= _broken(model, tokens)
-    model.offer({name: route for name, route in routes.items() if name not in left_out}, left_out)
+        _leave_out(model, _disturbing(model, tokens, plain))
+    _leave_out(model, _broken(model, tokens))
+
+
+def _leave_out(model: PretrainedModel, reasons: Mapping[str, str]) -> None:
+    kept = {name: route for name, route in model.routes.items() if name not in reasons}
+    model.offer(kept, {**model.left_out, **reasons})
 
 
 def _watched(
@@ -209,7 +217,8 @@ def _identities(
         whole = went[pre] + went[attn] + went[mlp]
         yield "resid_post = resid_pre + attn_out + mlp_out", (attn, mlp), close(came[post], whole)
     if {scores, pattern} <= came.keys():
-        yield "pattern = softmax(masked scores)", (scores,), close(came[pattern], _softmax(went[scores]))
+        softmax = _softmax(went[scores], unseen=came[pattern] == 0)
+        yield "pattern = softmax(masked scores)", (scores,), close(came[pattern], softmax)
     if {pattern, value, z} <= came.keys():
         yield "z = pattern @ v", (pattern, scores), close(came[z], _weighted(went[pattern], went[value]))
     if {result, attn} <= came.keys():
@@ -218,9 +227,10 @@ def _identities(
         yield "attn_out = sum of result over heads + bias", (result,), same_everywhere
 
 
-def _softmax(scores: Tensor) -> Tensor:
-    future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-    return scores.float().masked_fill(future, -torch.inf).softmax(dim=-1).to(scores.dtype)
+def _softmax(scores: Tensor, *, unseen: Tensor) -> Tensor:
+    """Over what is seen: nothing later, and where the network looks through a window, nothing outside it."""
+    later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+    return scores.float().masked_fill(later | unseen, -torch.inf).softmax(dim=-1).to(scores.dtype)
 
 
 def _weighted(pattern: Tensor, values: Tensor) -> Tensor:
@@ -236,10 +246,10 @@ def looks_back_only(model: PretrainedModel, tokens: Tensor) -> bool:
         return close(model(tokens)[:, :-1], model(other)[:, :-1])
 
 
-def spans_hold(model: Any, tokens: Tensor) -> bool:
+def spans_hold(model: LayeredPretrainedModel, tokens: Tensor) -> bool:
     """Whether stopping at each layer and starting there again gives what going through gives."""
     with torch.no_grad():
-        whole = model(tokens)
+        whole = _noting_what_a_block_returns(model, tokens)
         try:
             return all(
                 close(model(model(tokens, stop_at_layer=layer), start_at_layer=layer), whole)
@@ -247,3 +257,14 @@ def spans_hold(model: Any, tokens: Tensor) -> bool:
             )
         except Exception:  # whatever a foreign architecture raises, it says the same: it cannot be started midway
             return False
+
+
+def _noting_what_a_block_returns(model: LayeredPretrainedModel, tokens: Tensor) -> Tensor:
+    def note(block: Any, inputs: Any, output: Any) -> None:
+        model.handed_on = len(output) if isinstance(output, tuple) else 0
+
+    handle = model.bridge.blocks[0].register_forward_hook(note)
+    try:
+        return model(tokens)  # type: ignore[no-any-return]
+    finally:
+        handle.remove()
