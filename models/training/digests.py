@@ -1,7 +1,8 @@
 """What a trained network depends on, as one digest: recipe, data, training code and torch's version.
 
-The code's part is the syntax tree of the files that shape the numbers, so comments and layout do not count and nobody
-has to remember to raise a version.
+The code's part is the syntax tree of the files that shape the numbers: the network's own, the training step's, and
+whatever of ours those import, found by following the imports. Comments and layout do not count, and nobody has to
+remember to raise a version.
 """
 
 from __future__ import annotations
@@ -9,24 +10,19 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 from models.data.dataset import Dataset
+from models.networks.families import CLASSES
 from models.training.recipes import Recipe
 
-MODELS = Path(__file__).parent.parent
-SHAPING = (
-    "seeds.py",
-    "networks/hooked.py",
-    "networks/mlp.py",
-    "training/losses.py",
-    "training/optimizers.py",
-    "training/population.py",
-    "training/schedules.py",
-)
+ROOT = Path(__file__).parents[2]
+TRAINING = "models.training.population"
+INERT = ("models.data.", "models.refusals", "models.networks.families", "models.training.recipes")
 
 
 def recipe_digest(recipe: Recipe, data: Dataset) -> str:
@@ -35,14 +31,36 @@ def recipe_digest(recipe: Recipe, data: Dataset) -> str:
         "network": asdict(recipe.network),
         "training": asdict(recipe.training),
         "data": data.digest,
-        "code": code_digest(),
+        "code": code_digest(recipe.network.family),
         "torch": version("torch").split("+")[0],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 @cache
-def code_digest() -> str:
-    """SHA-256 over the syntax trees of the files that shape the numbers."""
-    trees = [ast.dump(ast.parse((MODELS / name).read_text(encoding="utf-8"))) for name in SHAPING]
+def code_digest(family: str) -> str:
+    """SHA-256 over the syntax trees of `shaping_modules`."""
+    trees = [ast.dump(_tree(module)) for module in shaping_modules(family)]
     return hashlib.sha256("\n".join(trees).encode()).hexdigest()
+
+
+def shaping_modules(family: str) -> list[str]:
+    """Our modules that the family's network and a training step run; configs and data are digested as they are."""
+    found: set[str] = set()
+    waiting = [CLASSES[family].split(":")[0], TRAINING]
+    while waiting:
+        module = waiting.pop()
+        if module not in found and not module.startswith(INERT) and not module.endswith("_config"):
+            found.add(module)
+            waiting += _imported(module)
+    return sorted(found)
+
+
+def _imported(module: str) -> Iterator[str]:
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("models."):
+            yield str(node.module)
+
+
+def _tree(module: str) -> ast.Module:
+    return ast.parse((ROOT / module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8"))

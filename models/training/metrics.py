@@ -19,6 +19,7 @@ from torch import Tensor
 from models.data.dataset import Dataset
 from models.networks.saving import read_file, write_file
 from models.refusals import BadFile
+from models.training.answering import Questions, answers
 from models.training.losses import LOSSES, targets_for
 from models.training.population import Population
 
@@ -64,11 +65,13 @@ def test_scores(population: Population, test: Dataset) -> dict[str, list[float]]
     targets = targets_for(loss, test.targets, outputs, population.model.dtype)
     total = torch.zeros(len(population.seeds), dtype=torch.float64)
     right = torch.zeros(len(population.seeds), dtype=torch.float64)
+    model = population.model
+    questions = Questions.of(test, device=model.device, dtype=model.dtype, causal=model.causal)
     for start in range(0, len(test), CHUNK):
         part = slice(start, start + CHUNK)
-        answers = population.model(test.inputs[part].to(population.inputs)).cpu()
-        total += LOSSES[loss](answers, targets[part]).double() * answers.shape[-2]
-        right += _right(answers, test.targets[part])
+        answered = answers(model, questions.part(part)).cpu()
+        total += LOSSES[loss](answered, targets[part]).double() * answered.shape[-2]
+        right += _right(answered, test.targets[part])
     scores = {"test_loss": (total / len(test)).tolist()}
     return (
         scores
@@ -77,10 +80,10 @@ def test_scores(population: Population, test: Dataset) -> dict[str, list[float]]
     )
 
 
-def _right(answers: Tensor, targets: Tensor) -> Tensor:
+def _right(answered: Tensor, targets: Tensor) -> Tensor:
     if targets.is_floating_point():
-        return torch.zeros(len(answers), dtype=torch.float64)
-    return (answers.argmax(dim=-1) == targets).sum(dim=-1).double()
+        return torch.zeros(len(answered), dtype=torch.float64)
+    return (answered.argmax(dim=-1) == targets).sum(dim=-1).double()
 
 
 def append_rows(path: Path, rows: Iterable[Row]) -> None:

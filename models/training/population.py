@@ -20,6 +20,7 @@ from models.data.dataset import Dataset
 from models.networks.families import network_class
 from models.refusals import Refused
 from models.seeds import generator
+from models.training.answering import Questions, answers
 from models.training.losses import LOSSES, targets_for
 from models.training.optimizers import Updates
 from models.training.recipes import Recipe
@@ -42,14 +43,13 @@ class Population:
         dtype = getattr(torch, config.dtype)
         self.recipe, self.seeds = recipe, tuple(seeds)
         self.model = network_class(recipe.network)(recipe.network, seeds=seeds).to(device=device, dtype=dtype)
-        self.inputs = data.inputs.to(device=device, dtype=dtype)
+        self.questions = Questions.of(data, device=device, dtype=dtype, causal=self.model.causal)
         self.targets = targets_for(config.loss, data.targets, recipe.network.outputs, dtype).to(device)
-        self.batch_size = len(self.inputs) if config.batch_size == "full" else config.batch_size
-        if self.batch_size > len(self.inputs):
-            raise Refused(
-                f"A batch of {self.batch_size} is more than the {len(self.inputs)} training examples."
-            )
-        self.steps_per_epoch = math.ceil(len(self.inputs) / self.batch_size)
+        examples = len(self.questions)
+        self.batch_size = examples if config.batch_size == "full" else config.batch_size
+        if self.batch_size > examples:
+            raise Refused(f"A batch of {self.batch_size} is more than the {examples} training examples.")
+        self.steps_per_epoch = math.ceil(examples / self.batch_size)
         self.steps = config.epochs * self.steps_per_epoch
         self.step = 0
         self.updates = Updates(config.optimizer, list(self.model.parameters()))
@@ -99,24 +99,20 @@ class Population:
         factor = factor_at(self.recipe.training.schedule, self.step, self.steps)
         if factor != self._factor:
             self._factor = factor
-            self.updates.set_rates(
-                torch.where(self.diverged_at < 0, self.rates(), 0.0).to(self.inputs.device)
-            )
+            self.updates.set_rates(torch.where(self.diverged_at < 0, self.rates(), 0.0).to(self.model.device))
 
     def _batch(self) -> tuple[Tensor, Tensor]:
-        if self.batch_size == len(self.inputs):
-            return self.model(self.inputs), self.targets
+        if self.batch_size == len(self.questions):
+            return answers(self.model, self.questions), self.targets
         epoch, place = divmod(self.step, self.steps_per_epoch)
         rows = self._order_of(epoch)[:, place * self.batch_size : (place + 1) * self.batch_size]
-        picked = rows.reshape(-1)
-        inputs = self.inputs.index_select(0, picked).view(*rows.shape, *self.inputs.shape[1:])
-        targets = self.targets.index_select(0, picked).view(*rows.shape, *self.targets.shape[1:])
-        return self.model(inputs), targets
+        targets = self.targets.index_select(0, rows.reshape(-1)).view(*rows.shape, *self.targets.shape[1:])
+        return answers(self.model, self.questions.rows(rows)), targets
 
     def _order_of(self, epoch: int) -> Tensor:
         if self._order is None or self._order[0] != epoch:
-            orders = [data_order(seed, epoch, len(self.inputs)) for seed in self.seeds]
-            self._order = (epoch, torch.stack(orders).to(self.inputs.device))
+            orders = [data_order(seed, epoch, len(self.questions)) for seed in self.seeds]
+            self._order = (epoch, torch.stack(orders).to(self.model.device))
         return self._order[1]
 
     def _freeze(self, losses: Tensor, gradients: Sequence[Tensor]) -> list[Tensor]:
@@ -125,7 +121,7 @@ class Population:
         self.diverged_rate[newly] = self.rates()[newly]
         self._factor = None
         self._set_rates()
-        going = (self.diverged_at < 0).to(self.inputs.device)
+        going = (self.diverged_at < 0).to(self.model.device)
         return [torch.where(going.view(-1, *[1] * (g.ndim - 1)), g, 0.0) for g in gradients]
 
 
