@@ -55,8 +55,8 @@ def _refuse_another(record: dict[str, str], population: Population, path: Path, 
         raise BadFile(f"{path} is no checkpoint of this laboratory: its format is not {FORMAT!r}.")
     if record["digest"] != digest:
         raise Refused(
-            f"{path} belongs to another recipe, data set, or version of the training code or of torch: start anew in "
-            f"another folder, or without --resume."
+            f"{path} belongs to another recipe, data set, or version of the training code or of torch: start "
+            f"anew in another folder."
         )
     if json.loads(record["seeds"]) != list(population.seeds):
         raise Refused(

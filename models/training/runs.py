@@ -2,25 +2,27 @@
 
 A run is a folder with `recipe.json`, `metrics.jsonl` and `seed-N/` for every seed. The cache holds one such folder for
 each digest of recipe, data, training code and torch version; seeds that are there are loaded, the missing ones train
-together beside it (resumed if that was cut short) and move in when they are done.
+together beside it (resumed if that was cut short) and move in when they are done. A seed that diverged has a folder
+with its log alone, so that what comes out does not depend on what was trained before.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-import platformdirs
 from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 
 from models.data.dataset import Dataset
 from models.data.digits import load_data
+from models.data.fetch import cache_folder
 from models.networks.hooked import population
 from models.networks.saving import load_model, read_record
 from models.refusals import BadFile, Refused
@@ -29,23 +31,20 @@ from models.training.digests import recipe_digest
 from models.training.metrics import append_rows, read_metrics
 from models.training.population import Divergence
 from models.training.recipes import Recipe
-from models.training.train import Trained, seed_folder, train, write_recipe
-
-
-def cache_folder() -> Path:
-    """Where trained networks are kept: `INTERP_CACHE_DIR`, else the user's cache folder."""
-    given = os.environ.get("INTERP_CACHE_DIR")
-    return (Path(given) if given else platformdirs.user_cache_path("interp-lab")) / "trained"
+from models.training.train import Diverged, Trained, seed_folder, train, write_recipe
 
 
 def trained(
     recipe: Recipe, *, seeds: int | Sequence[int], data: Dataset | None = None, device: str = "auto"
 ) -> Trained:
-    """The recipe's networks for these seeds: from the cache as far as they are there, the others trained now."""
+    """The recipe's networks for these seeds: from the cache as far as they are there, the others trained now.
+
+    Waits while another process trains the same recipe. Raises `Diverged` when every one of these seeds diverges.
+    """
     data = load_data(recipe.data) if data is None else data
     chosen = seed_tuple(seeds)
     digest = recipe_digest(recipe, data)
-    run = cache_folder() / f"{recipe.name}-{digest[:16]}"
+    run = cache_folder() / "trained" / f"{recipe.name}-{digest[:16]}"
     run.mkdir(parents=True, exist_ok=True)
     with FileLock(run / "lock"):
         missing = [seed for seed in chosen if not (seed_folder(run, seed) / "metrics.jsonl").exists()]
@@ -56,17 +55,26 @@ def trained(
 
 
 def _train_into(run: Path, recipe: Recipe, seeds: Sequence[int], data: Dataset, device: str) -> None:
+    """Trains these seeds beside the others and moves them in; the caller holds the lock."""
     name = hashlib.sha256(json.dumps(list(seeds)).encode()).hexdigest()[:12]
     beside = run / f"training-{name}"
-    done = train(recipe, seeds=seeds, data=data, folder=beside, resume=True, device=device)
+    with suppress(Diverged):  # every one of these did; whether any network is left is seen with the others
+        train(recipe, seeds=seeds, data=data, folder=beside, resume=True, device=device)
+    metrics = read_metrics(beside / "metrics.jsonl")
     for seed in seeds:
         place = seed_folder(beside, seed)
         place.mkdir(exist_ok=True)
-        rows = done.metrics[done.metrics["seed"] == seed]
+        rows = metrics[metrics["seed"] == seed].to_dict("records")
         (place / "metrics.jsonl").unlink(missing_ok=True)
-        append_rows(place / "metrics.jsonl", [row.dropna().to_dict() for _, row in rows.iterrows()])  # type: ignore
+        append_rows(place / "metrics.jsonl", [_known(row) for row in rows])
         place.rename(seed_folder(run, seed))
-    shutil.rmtree(beside)
+    for finished_or_cut_short in run.glob("training-*"):  # of other seeds than are missing now: never resumed
+        shutil.rmtree(finished_or_cut_short)
+
+
+def _known(row: Mapping[Hashable, Any]) -> dict[str, Any]:
+    """A row of the log without what the table fills in where a row has no such column."""
+    return {str(name): value for name, value in row.items() if value == value}
 
 
 def _collect(run: Path, seeds: Sequence[int]) -> Trained:
@@ -79,6 +87,8 @@ def _collect(run: Path, seeds: Sequence[int]) -> Trained:
 def _trained(run: Path, seeds: Sequence[int], metrics: pd.DataFrame) -> Trained:
     divergences = _divergences(metrics)
     gone = {d.seed for d in divergences}
+    if gone.issuperset(seeds):
+        raise Diverged(divergences)
     members = [load_model(seed_folder(run, seed)) for seed in seeds if seed not in gone]
     return Trained(population(members), metrics, divergences)
 
@@ -93,16 +103,24 @@ def _divergences(metrics: pd.DataFrame) -> tuple[Divergence, ...]:
 def load_run(folder: Path | str) -> tuple[Recipe, Trained]:
     """A run that `train` or `interp train` wrote: its recipe, and its networks as one population.
 
-    Raises `BadFile` when the folder is no run, or one that has not ended.
+    Raises `BadFile` when the folder is no run, or one that has not ended (also when it was cut off between the writing
+    of one seed's network and the next).
     """
     run = Path(folder)
     if not run.is_dir():
         raise BadFile(f"There is no run {run}: give a folder that `interp train` wrote.")
     recipe = read_recipe(run)
-    seeds = sorted(int(path.name.removeprefix("seed-")) for path in run.glob("seed-*"))
-    if not seeds:
+    if not any(run.glob("seed-*")):
         raise BadFile(f"{run} holds no trained network: its training has not ended. Go on with --resume.")
-    return recipe, _trained(run, seeds, read_metrics(run / "metrics.jsonl"))
+    metrics = read_metrics(run / "metrics.jsonl")
+    seeds = sorted(int(seed) for seed in metrics["seed"].unique())
+    gone = {d.seed for d in _divergences(metrics)}
+    missing = [s for s in seeds if s not in gone and not (seed_folder(run, s) / "config.json").exists()]
+    if missing:
+        raise BadFile(
+            f"{run} holds no network of seeds {missing}: its training was cut off. Go on with --resume."
+        )
+    return recipe, _trained(run, seeds, metrics)
 
 
 def read_recipe(run: Path) -> Recipe:

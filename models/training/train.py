@@ -22,7 +22,7 @@ from tqdm import tqdm
 from models.data.dataset import Dataset
 from models.data.digits import load_data
 from models.networks.hooked import HookedModel, population
-from models.networks.saving import FORMAT, save_model, write_file
+from models.networks.saving import FORMAT, read_record, save_model, write_file
 from models.refusals import Refused
 from models.seeds import seed_tuple
 from models.training.checkpoints import load_checkpoint, save_checkpoint
@@ -33,7 +33,11 @@ from models.training.recipes import Recipe
 
 
 class Diverged(RuntimeError):
-    """Every seed's loss stopped being finite."""
+    """Every seed's loss stopped being finite: the message names each with step and rate."""
+
+    def __init__(self, divergences: Sequence[Divergence]) -> None:
+        where = "; ".join(f"seed {d.seed} at step {d.step}, rate {d.rate:g}" for d in divergences)
+        super().__init__(f"Every seed diverged (its loss is no longer finite): {where}. Try a lower rate.")
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,9 @@ def train(
 ) -> Trained:
     """Trains the recipe's network for every seed (a count, or the seeds themselves) as one population.
 
-    `data` replaces the data set that the recipe names. `resume` goes on from the folder's checkpoint. Raises `Diverged`
-    when no seed is left, `Refused` when the folder holds another run.
+    `data` replaces the data set that the recipe names. `resume` goes on from the folder's checkpoint, written every
+    `checkpoint_seconds`, and starts where there is none yet. `device`: auto, cpu or cuda. Raises `Diverged` when no
+    seed is left, `Refused` when the folder holds another run, `BadFile` when its checkpoint is torn.
     """
     data = load_data(recipe.data) if data is None else data
     with one_thread():
@@ -85,13 +90,8 @@ def _run(members: Population, log: RunLog) -> None:
                 log.epoch()
             if len(members.divergences) == len(members.seeds):
                 log.epoch()
-                raise Diverged(_all_diverged(members))
+                raise Diverged(members.divergences)
             log.checkpoint()
-
-
-def _all_diverged(members: Population) -> str:
-    where = "; ".join(f"seed {d.seed} at step {d.step}, rate {d.rate:g}" for d in members.divergences)
-    return f"Every seed diverged (its loss is no longer finite): {where}. Try a lower rate."
 
 
 class RunLog:
@@ -116,6 +116,11 @@ class RunLog:
         if begun and not resume:
             raise Refused(
                 f"{self.folder} holds a run already: resume it (--resume), or choose another folder."
+            )
+        if begun and read_record(self.folder / "recipe.json").get("digest") != self.digest:
+            raise Refused(
+                f"{self.folder} holds a run of another recipe, data set, or version of the training code or of torch: "
+                f"it cannot go on from there. Choose another folder."
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         if begun and self._checkpoint_file.exists():

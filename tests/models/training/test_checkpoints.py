@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import killed_runs
+import pandas as pd
 import pytest
 import torch
 
@@ -16,7 +18,7 @@ from models.training.metrics import cut_back
 from models.training.population import Population
 from models.training.recipes import Recipe
 from models.training.runs import load_run, trained
-from models.training.train import train
+from models.training.train import Diverged, train
 
 HERE = Path(__file__).parent
 
@@ -189,3 +191,61 @@ def test_a_run_with_a_torn_file_is_refused_by_name(
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-9])
     with pytest.raises(BadFile, match=name):
         load_run(tmp_path)
+
+
+def test_a_run_whose_last_networks_were_not_written_is_refused_and_ends_when_resumed(
+    recipe: Recipe, data: Dataset, tmp_path: Path
+) -> None:
+    whole = train(recipe, seeds=3, data=data, folder=tmp_path)
+    shutil.rmtree(tmp_path / "seed-2")
+    with pytest.raises(BadFile, match=r"no network of seeds \[2\]"):
+        load_run(tmp_path)
+    train(recipe, seeds=3, data=data, folder=tmp_path, resume=True)
+    assert same_bits(load_run(tmp_path)[1].model, whole.model)
+
+
+def test_a_run_of_another_recipe_is_not_gone_on_with_even_before_its_first_checkpoint(
+    recipe: Recipe, data: Dataset, tmp_path: Path
+) -> None:
+    train(recipe, seeds=1, data=data, folder=tmp_path)
+    (tmp_path / "checkpoint.safetensors").unlink()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.json*")}
+    with pytest.raises(Refused, match="another recipe"):
+        train(recipe.but(rate=0.1), seeds=1, data=data, folder=tmp_path, resume=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.json*")} == before
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("INTERP_CACHE_DIR", str(tmp_path))
+    return tmp_path / "trained"
+
+
+def test_the_log_from_the_cache_is_the_log_of_the_training(
+    recipe: Recipe, data: Dataset, cache: Path
+) -> None:
+    fresh = train(recipe, seeds=2, data=data).metrics.sort_values(["seed", "epoch"], ignore_index=True)
+    pd.testing.assert_frame_equal(trained(recipe, seeds=2, data=data).metrics, fresh, check_like=True)
+
+
+def test_seeds_that_diverge_are_left_out_whatever_was_trained_before(data: Dataset, cache: Path) -> None:
+    recipe = killed_runs.RECIPES["momentum"]
+    at_once = train(recipe, seeds=4, data=data)
+    gone = [d.seed for d in at_once.divergences]
+    trained(recipe, seeds=[seed for seed in range(4) if seed not in gone], data=data)
+    bit_by_bit = trained(recipe, seeds=4, data=data)
+    assert bit_by_bit.divergences == at_once.divergences
+    assert same_bits(bit_by_bit.model, at_once.model)
+    for _ in range(2):
+        with pytest.raises(Diverged, match=rf"seed {gone[0]} at step .*, rate .*Try a lower rate"):
+            trained(recipe, seeds=gone, data=data)
+
+
+def test_a_training_that_was_cut_short_leaves_nothing_once_its_seeds_are_there(
+    recipe: Recipe, data: Dataset, cache: Path
+) -> None:
+    trained(recipe, seeds=1, data=data)
+    (run,) = cache.iterdir()
+    train(recipe, seeds=[1, 2, 3], data=data, folder=run / "training-cut-short")
+    trained(recipe, seeds=2, data=data)
+    assert sorted(path.name for path in run.iterdir()) == ["lock", "recipe.json", "seed-0", "seed-1"]
