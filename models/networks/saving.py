@@ -15,12 +15,12 @@ from typing import Any
 import safetensors.torch
 import torch
 from boltons.fileutils import atomic_save
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 
 from models.networks.families import NetworkConfig, network_class
 from models.networks.hooked import HookedModel
-from models.refusals import BadFile, Refused
+from models.refusals import BadFile
 
 FORMAT = "interp-lab network 1"
 
@@ -54,7 +54,7 @@ def load_model(folder: Path | str, *, device: str | torch.device = "cpu") -> Hoo
     try:
         model = _empty_network(record)
         model.load_state_dict(safetensors.torch.load(content))
-    except (ValidationError, Refused, SafetensorError, KeyError, RuntimeError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
         raise BadFile(f"{folder} does not hold a network of this version: {error}") from error
     return model.to(device)
 

@@ -60,6 +60,14 @@ def test_a_config_that_does_not_fit_is_refused(saved: Path, change: dict[str, ob
         load_model(saved)
 
 
+@pytest.mark.parametrize("change", [{"dtype": "nn"}, {"dtype": 3}, {"seeds": "first"}, {"network": 4}])
+def test_a_record_that_makes_no_sense_is_refused(saved: Path, change: dict[str, object]) -> None:
+    record = json.loads((saved / "config.json").read_text()) | change
+    (saved / "config.json").write_text(json.dumps(record))
+    with pytest.raises(BadFile, match="does not hold a network of this version"):
+        load_model(saved)
+
+
 def test_a_seed_that_is_not_there_is_refused(saved: Path) -> None:
     with pytest.raises(Refused, match="no seed '2'"):
         load_model(saved).member(2)
