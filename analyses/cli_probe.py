@@ -123,7 +123,7 @@ def _evidence_at(decoding: interp.Decoding, hook: str) -> list[interp.Evidence]:
     }
     return [
         interp.Evidence(
-            f"Training puts {label!r} into {hook}: it can be decoded there.",
+            f"Training makes {label!r} easier to decode from {hook}.",
             "Alain and Bengio 2016, https://arxiv.org/abs/1610.01644",
             "test accuracy of a linear probe",
             found,

@@ -15,8 +15,8 @@ that mean nothing, and `selectivity` is accuracy on the true labels less that on
 nearest of as many prototypes (k-means of the raw inputs) as there are classes: the hardest such control to beat, for it
 is what a representation gives that merely keeps which inputs look alike. So few types are a choice, and selectivity is
 relative to it: every draw then gives the same groups under other names, which a linear probe of the inputs can all but
-read off, and with more types selectivity rises everywhere (on the bundled digits, for the second hidden layer and
-untrained networks: -0.00 and -0.04 with 10 types, 0.19 and 0.15 with 20, 0.35 and 0.26 with 40). Compare it between
+read off, and with more types selectivity rises everywhere (ridge on the bundled digits, second hidden layer, trained
+and untrained: -0.00 and -0.04 with 10 types, 0.19 and 0.15 with 20, 0.35 and 0.26 with 40). Compare it between
 networks; its sign alone says little.
 
 Sources: Alain and Bengio 2016, https://arxiv.org/abs/1610.01644; Hewitt and Liang 2019,
