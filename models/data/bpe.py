@@ -1,13 +1,15 @@
-"""Byte-pair encoding: starts from bytes and joins, again and again, the most frequent neighbours into a new token.
+"""Byte-pair encoding: starts from bytes and joins, again and again, the most frequent neighbours into a new
+token.
 
-All 256 bytes are tokens, so any text can be encoded and comes back exactly; a blank belongs to the word after it, as in
-GPT-2. The `tokenizers` library counts and joins. The same texts give the same tokens.
+All 256 bytes are tokens, so any text can be encoded and comes back exactly; a blank belongs to the word after
+it, as in GPT-2. The `tokenizers` library counts and joins. The same texts give the same tokens.
 
-When it misleads: rare names fall into many pieces, whose number goes along with how rare the name is; and the first
-piece of two different words may be the same.
+When it misleads: rare names fall into many pieces, whose number goes along with how rare the name is; and the
+first piece of two different words may be the same.
 
 Source: Sennrich, Haddow and Birch, Neural machine translation of rare words with subword units (2016),
-https://aclanthology.org/P16-1162/; on bytes: Radford et al., Language models are unsupervised multitask learners (2019).
+https://aclanthology.org/P16-1162/; on bytes: Radford et al., Language models are unsupervised multitask
+learners (2019).
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ BYTES = 256
 
 @dataclass(frozen=True, repr=False)
 class BPETokenizer(Tokenizer):
-    """A trained byte-pair encoding; `rules` is the `tokenizers` library's own JSON, which holds pieces and joins."""
+    """A trained byte-pair encoding; `rules` is the `tokenizers` library's own JSON, which holds pieces and
+    joins."""
 
     rules: str
     special: tuple[Literal["<pad>", "<bos>"], ...] = ()
@@ -40,8 +43,8 @@ class BPETokenizer(Tokenizer):
     ) -> BPETokenizer:
         """The encoding of at most `size` tokens learned from these texts (fewer where no neighbours are left).
 
-        `size` counts the special tokens and the 256 bytes; fewer than these are refused, and so is `<unk>`, which
-        could never occur.
+        `size` counts the special tokens and the 256 bytes; fewer than these are refused, and so is `<unk>`,
+        which could never occur.
         """
         check_special(special)
         if size < BYTES + len(special) or "<unk>" in special:

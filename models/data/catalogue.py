@@ -10,20 +10,31 @@ from dataclasses import dataclass
 from math import prod
 from types import MappingProxyType
 
+from models.refusals import Refused
+
 
 @dataclass(frozen=True)
 class Entry:
-    """One data set that can be loaded by name; `splits` counts its network, probe and test examples."""
+    """One data set that can be loaded by name; `splits` counts its network, probe and test examples.
+
+    Images have an `image_shape`; token sequences have at most `positions` tokens, of a vocabulary of `classes`.
+    """
 
     name: str
     summary: str
-    image_shape: tuple[int, int]
+    image_shape: tuple[int, int] | None
     classes: int
     splits: tuple[int, int, int]
+    positions: int | None = None
 
     @property
     def features(self) -> int:
-        """How many numbers one example has: its pixels."""
+        """How many numbers one example has: its pixels. `Refused` for token sequences, which have none."""
+        if self.image_shape is None:
+            raise Refused(
+                f"The data set {self.name!r} holds token sequences (up to {self.positions} tokens of {self.classes}), "
+                "not numbers. Train a network that reads tokens on it."
+            )
         return prod(self.image_shape)
 
 
@@ -41,6 +52,30 @@ _ENTRIES = (
         image_shape=(28, 28),
         classes=10,
         splits=(50_000, 10_000, 10_000),
+    ),
+    Entry(
+        "facts",
+        "4,000 made-up facts: 1,000 subjects of two tokens, 4 relations, 50 objects each; 3 templates, 1 held out",
+        image_shape=None,
+        classes=256,
+        splits=(8_000, 2_000, 2_000),
+        positions=6,
+    ),
+    Entry(
+        "families",
+        "the two family trees of Hinton (1986): 24 people, 12 relations, 112 facts; 4 of 104 questions held out",
+        image_shape=None,
+        classes=43,
+        splits=(214, 70, 52),
+        positions=5,
+    ),
+    Entry(
+        "countries",
+        "capital, continent, currency and language of 184 countries: 736 facts; 3 templates, 1 held out",
+        image_shape=None,
+        classes=638,
+        splits=(1_472, 368, 368),
+        positions=9,
     ),
 )
 

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from models.data.digest import digest
 from models.data.splits import SPLITS
+from models.data.tokenizers import Tokenizer
 from models.data.validation import (
     check_examples,
     check_inputs,
@@ -31,7 +32,6 @@ from models.data.validation import (
     check_targets,
     check_tokens,
 )
-from models.data.tokenizers import Tokenizer
 from models.refusals import Refused
 
 

@@ -17,6 +17,7 @@ https://scikit-learn.org/stable/datasets/toy_dataset.html.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -26,6 +27,7 @@ from sklearn.datasets import load_digits
 
 from models.data.catalogue import CATALOGUE
 from models.data.dataset import Dataset
+from models.data.fact_sets import FACTS, load_fact_dataset
 from models.data.mnist import load_mnist
 from models.data.splits import split_in_order
 from models.refusals import unknown
@@ -64,5 +66,9 @@ def load_bundled_digits() -> Dataset:
 
 
 LOADERS: Mapping[str, Callable[[], Dataset]] = MappingProxyType(
-    {"digits": load_bundled_digits, "mnist": load_mnist}
+    {
+        "digits": load_bundled_digits,
+        "mnist": load_mnist,
+        **{name: partial(load_fact_dataset, name) for name in FACTS},
+    }
 )

@@ -14,10 +14,11 @@ from models.refusals import Refused
 def pad(
     sequences: Sequence[Sequence[int]], pad_id: int, *, context: int | None = None
 ) -> tuple[Int64[Tensor, "example pos"], Bool[Tensor, "example pos"]]:
-    """The sequences as `tokens`, filled up with `pad_id` to the longest, and `mask`: True where a token is real.
+    """The sequences as `tokens`, filled up with `pad_id` to the longest, and `mask`: True where a token is
+    real.
 
-    `context`: the most positions that a network takes. Raises `Refused` for no sequence, an empty one, one longer than
-    the context, and numbers below 0.
+    `context`: the most positions that a network takes. Raises `Refused` for no sequence, an empty one, one
+    longer than the context, and numbers below 0.
     """
     lengths = torch.tensor([len(sequence) for sequence in sequences])
     if not len(lengths) or int(lengths.min()) == 0:
@@ -27,7 +28,8 @@ def pad(
     if context is not None and longest > context:
         raise Refused(
             f"Sequence number {int(lengths.argmax())} has {longest} tokens, and {int((lengths > context).sum())} of "
-            f"{len(lengths)} are longer than the context of {context}. Shorten them, or take a network with a longer context."
+            f"{len(lengths)} are longer than the context of {context}. Shorten them, or take a network with "
+            "a longer context."
         )
     mask = torch.arange(longest) < lengths[:, None]
     tokens = torch.full((len(lengths), longest), pad_id)

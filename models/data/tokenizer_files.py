@@ -33,4 +33,6 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     except FileNotFoundError as error:
         raise BadFile(f"There is no tokenizer file {path}.") from error
     except Exception as error:  # the tokenizers library raises bare Exception
-        raise BadFile(f"{path} is no tokenizer, or is truncated or altered ({error}). Save it again.") from error
+        raise BadFile(
+            f"{path} is no tokenizer, or is truncated or altered ({error}). Save it again."
+        ) from error

@@ -1,13 +1,14 @@
 """Tokenizers: text to token numbers and back.
 
 `WordTokenizer` has one token per word (words stand between blanks), `CharacterTokenizer` one per character;
-`models.data.bpe.BPETokenizer` learns pieces of words from text. All are frozen, saved as JSON, and told apart by
-`digest`. Special tokens (`<pad>` fills up shorter sequences, `<bos>` opens a sequence, `<unk>` stands for what is not
-in the vocabulary) are there only when asked for. Nothing is put in by itself: `encode` adds no `<bos>`, and a word
-that is not in the vocabulary is refused with the nearest words, unless the tokenizer has `<unk>`.
+`models.data.bpe.BPETokenizer` learns pieces of words from text. All are frozen, saved as JSON, and told apart
+by `digest`. Special tokens (`<pad>` fills up shorter sequences, `<bos>` opens a sequence, `<unk>` stands for
+what is not in the vocabulary) are there only when asked for. Nothing is put in by itself: `encode` adds no
+`<bos>`, and a word that is not in the vocabulary is refused with the nearest words, unless the tokenizer has
+`<unk>`.
 
-When it misleads: a word-level vocabulary makes every name one token, which real language models do not have; results
-on where facts are put together from their tokens need names of several words.
+When it misleads: a word-level vocabulary makes every name one token, which real language models do not have;
+results on where facts are put together from their tokens need names of several words.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def encode(self, text: str) -> list[int]:
-        """The token numbers of a text. Raises `Refused` for what is not in the vocabulary, unless `<unk>` is."""
+        """The token numbers of a text. Raises `Refused` for what is not in the vocabulary, unless `<unk>`
+        is."""
 
     @abstractmethod
     def decode(self, ids: Iterable[int]) -> str:
@@ -73,6 +75,10 @@ class Tokenizer(ABC):
             raise unknown("token", token, _candidates(token, self.vocabulary))
         return found
 
+    def _numbers_of(self, tokens: Iterable[str]) -> list[int]:
+        numbers = self._numbers
+        return [numbers[token] if token in numbers else self.number(token) for token in tokens]
+
     @property
     def pad_id(self) -> int | None:
         """The number of `<pad>`, or None."""
@@ -96,7 +102,8 @@ class Tokenizer(ABC):
 
 @dataclass(frozen=True, repr=False)
 class WordTokenizer(Tokenizer):
-    """One token per word; blanks part words and are not kept apart (`decode` writes one blank between words)."""
+    """One token per word; blanks part words and are not kept apart (`decode` writes one blank between
+    words)."""
 
     words: tuple[str, ...]
     special: tuple[Special, ...] = ()
@@ -118,7 +125,7 @@ class WordTokenizer(Tokenizer):
         return self.words
 
     def encode(self, text: str) -> list[int]:
-        return [self.number(word) for word in text.split()]
+        return self._numbers_of(text.split())
 
     def decode(self, ids: Iterable[int]) -> str:
         return " ".join(self.tokens(ids))
@@ -154,7 +161,7 @@ class CharacterTokenizer(Tokenizer):
         return self.characters
 
     def encode(self, text: str) -> list[int]:
-        return [self.number(character) for character in text]
+        return self._numbers_of(text)
 
     def decode(self, ids: Iterable[int]) -> str:
         return "".join(self.tokens(ids))
@@ -167,7 +174,8 @@ class CharacterTokenizer(Tokenizer):
 
 
 def check_vocabulary(tokens: Sequence[str], special: Sequence[str]) -> None:
-    """Raise `Refused` for no token, a token given twice, and special tokens that do not exist or are not in it."""
+    """Raise `Refused` for no token, a token given twice, and special tokens that do not exist or are not in
+    it."""
     check_special(special)
     ordinary = set(tokens) - set(special)
     if not ordinary or len(set(tokens)) < len(tokens):
