@@ -45,6 +45,10 @@ def laid_open(network: Any, *, name: str, tokenizer: Any = None) -> PretrainedMo
     from transformer_lens.model_bridge import sources
 
     architecture = type(network).__name__
+    if getattr(network.config, "is_encoder_decoder", False):
+        raise Refused(
+            f"{name} is an encoder-decoder ({architecture}); only causal language models are laid open."
+        )
     network.eval().set_attn_implementation("eager")  # the only form that computes pattern and scores openly
     try:
         described = sources.build_bridge_config_from_hf(network.config, architecture, name, network.dtype)

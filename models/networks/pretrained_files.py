@@ -18,7 +18,9 @@ import torch
 
 from models.refusals import BadFile, Refused
 
-PADDED_BY = 0.1  # weights are often padded to a round number of tokens; more than a tenth is another tokenizer
+PADDED_BY = (
+    0.1  # weights are often padded to a round number of tokens; more than a tenth is another tokenizer
+)
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
 
 
@@ -41,11 +43,15 @@ def source_of(name_or_folder: str | Path) -> Source:
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise BadFile(f"{folder} has no config.json: it is not a folder that Hugging Face models are saved in.")
+            raise BadFile(
+                f"{folder} has no config.json: it is not a folder that Hugging Face models are saved in."
+            )
         return Source(str(folder), folder, offline=True)
     text = str(name_or_folder)
     if isinstance(name_or_folder, Path) or folder.is_file() or text.count("/") > 1 or text[:1] in "./~":
-        raise BadFile(f"There is no folder {folder}. Give a folder with config.json and weights, or a model's name.")
+        raise BadFile(
+            f"There is no folder {folder}. Give a folder with config.json and weights, or a model's name."
+        )
     from huggingface_hub import constants
 
     wish = os.environ.get("INTERP_OFFLINE", "").strip().lower() not in ("", "0", "false", "no", "off")
@@ -107,7 +113,11 @@ def _read(source: Source, what: str, loader: Any, **settings: Any) -> Any:
 
 def _blame(source: Source, what: str) -> str:
     if source.folder is None:
-        hint = "it is not in the cache and INTERP_OFFLINE forbids the download" if source.offline else "see below"
+        hint = (
+            "it is not in the cache and INTERP_OFFLINE forbids the download"
+            if source.offline
+            else "see below"
+        )
         return f"There is no model {source.place!r}, or {what} cannot be read: {hint}."
     if what != "the weights":
         return f"{what} in {source.folder} cannot be read."
@@ -124,11 +134,11 @@ def _quiet_and_offline(source: Source) -> Iterator[None]:
 
     bars, online = logging.is_progress_bar_enabled(), constants.HF_HUB_OFFLINE
     try:
-        logging.disable_progress_bar()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         # loaders ask the hub about local folders too (is this tokenizer one with a known bug?)
         constants.HF_HUB_OFFLINE = online or source.offline
         yield
     finally:
         constants.HF_HUB_OFFLINE = online
         if bars:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

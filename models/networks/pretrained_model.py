@@ -48,6 +48,8 @@ class PretrainedModel(HookedModel):
     """
 
     config: PretrainedConfig
+    network: Any
+    bridge: Any
     left_out: Mapping[str, str]
 
     def __init__(self, config: PretrainedConfig, network: nn.Module, bridge: Any, tokenizer: Any) -> None:
@@ -134,7 +136,7 @@ class LayeredPretrainedModel(PretrainedModel):
 
     handed_on: int = 0
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, tokens: Tensor, *, start_at_layer: int | None = None, stop_at_layer: int | None = None
     ) -> Tensor:
         """Logits `[example, pos, token]` for tokens `[example, pos]`.
@@ -153,10 +155,8 @@ class LayeredPretrainedModel(PretrainedModel):
         routes = [route for name, route in self.routes.items() if start_at_layer is None or not _before(name)]
         with ExitStack() as span:
             if start_at_layer is not None:
-                span.enter_context(
-                    _started(self.bridge.blocks, start, tokens, handed_on=self.handed_on)
-                )
-            if stop_at_layer is not None:
+                span.enter_context(_started(self.bridge.blocks, start, tokens, handed_on=self.handed_on))
+            if stop is not None:
                 span.enter_context(_stopping(self.bridge.blocks, stop))
             try:
                 return self._logits(tokens, routes)
@@ -178,7 +178,8 @@ class LayeredPretrainedModel(PretrainedModel):
         self._check_length(stream.shape[1])
 
 
-class _Stopped(Exception):  # noqa: N818 - no error: how a forward pass ends at a layer
+class _Stopped(Exception):
+    # no error: how a forward pass ends at a layer
     def __init__(self, stream: Tensor) -> None:
         super().__init__("stopped at a layer")
         self.stream = stream

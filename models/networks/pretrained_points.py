@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from models.networks.hooked import AxisHookPoint, hook
@@ -146,10 +147,10 @@ def layouts(heads: int) -> tuple[Layout, ...]:
     examples and positions in one row."""
     return (
         Layout(lambda x, examples: x, lambda x: x),
-        Layout(lambda x, examples: x.unflatten(-1, (heads, -1)), lambda x: x.flatten(-2)),
+        Layout(lambda x, examples: x.reshape(*x.shape[:-1], heads, -1), lambda x: x.flatten(-2)),
         Layout(lambda x, examples: x.transpose(1, 2), lambda x: x.transpose(1, 2)),
         Layout(lambda x, examples: x.expand(examples, *x.shape[1:]), lambda x: x),
-        Layout(lambda x, examples: x.unflatten(0, (examples, -1)), lambda x: x.flatten(0, 1)),
+        Layout(lambda x, examples: x.reshape(examples, -1, *x.shape[1:]), lambda x: x.flatten(0, 1)),
     )
 
 
@@ -188,7 +189,11 @@ class Route:
         def through_point(tensor: Tensor) -> Tensor | None:
             ours = self.layout.read(tensor, examples)
             result = self.point(ours)
-            return None if result is ours else self.layout.write(result)
+            if result is ours and not (torch.is_grad_enabled() and ours.requires_grad):
+                return None
+            # a tensor of its own: where gradients are taken, they must pass through the very tensor that was shown
+            handed_on = self.layout.write(result)
+            return handed_on.view_as(handed_on)
 
         return self.tap.attached(through_point)
 
