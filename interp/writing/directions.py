@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from interp.measuring.geometry import orthonormal_basis
 from interp.refusals import Refused
 from interp.writing.values import Site, Value, check_names
 
@@ -13,19 +13,16 @@ from interp.writing.values import Site, Value, check_names
 def orthonormal(
     directions: Float[Tensor, "*seed rank feature"], *, hook: str = "the hook"
 ) -> Float[Tensor, "*seed basis feature"]:
-    """An orthonormal basis of the directions' span, by singular values; rows beyond their rank are zero.
+    """An orthonormal basis of the directions' span (measuring/geometry.py), float64 on the CPU.
 
-    float64 on the CPU. Raises `Refused` for directions that are all zero, or hold NaN or infinity.
+    Raises `Refused` for directions that are all zero, or hold NaN or infinity.
     """
     if not bool(directions.isfinite().all()):
         raise Refused(f"The directions for {hook!r} hold NaN or infinity.")
-    _, values, basis = torch.linalg.svd(directions.detach().cpu().double(), full_matrices=False)
-    precision = torch.finfo(directions.dtype).eps * max(directions.shape[-2:])
-    largest = values.amax(dim=-1, keepdim=True)
-    if bool((largest == 0).any()):
+    basis = orthonormal_basis(directions.detach().cpu())
+    if not bool(basis.any(dim=-1).any(dim=-1).all()):
         raise Refused(f"The directions for {hook!r} are all zero: there is nothing to project out.")
-    kept: Tensor = basis * (values > precision * largest).unsqueeze(-1)
-    return kept
+    return basis
 
 
 def component(
