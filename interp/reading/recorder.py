@@ -115,7 +115,6 @@ class Recorder:
         dtype = self.dtype if self.dtype is not None and output.is_floating_point() else output.dtype
         first = torch.empty(output.shape, dtype=dtype)
         self.buffer = first.copy_(output.detach())
-        self.example_axis = self.axes.index("example")
         self._check_range(output, self.buffer)
 
     def _check_range(self, output: Tensor, kept: Tensor) -> None:

@@ -95,7 +95,14 @@ class StoreWriter:
             self._count(name, tensor, axes[name])
 
     def finish(self) -> None:
-        """Writes the table and, last of all, the manifest."""
+        """Writes the table and, last of all, the manifest; where that fails, nothing is left."""
+        try:
+            self._finish()
+        except BaseException:
+            self.discard()
+            raise
+
+    def _finish(self) -> None:
         with atomic_save(str(self.folder / EXAMPLES), text_mode=False, overwrite_part=True) as file:
             file.write(self.table.encode())
         _flush(self.folder)

@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from boltons.fileutils import atomic_save
 from hand_network import Exploding, HandNetwork
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.reading import keepers
+from interp.reading import keepers, store
 from interp.reading.activations import Activations
 from interp.reading.capture import capture
 from interp.reading.store import open_activations
@@ -218,3 +219,18 @@ def test_nan_is_said_once_for_all_shards(tmp_path: Path, monkeypatch: pytest.Mon
     inputs[0, 0] = inputs[5, 1] = float("nan")
     with pytest.warns(RuntimeWarning, match="hook_input: 2"):
         capture(HandNetwork(), inputs, "hook_input", to=tmp_path / "acts", batch_size=1)
+
+
+@pytest.mark.parametrize("file", ["examples.json", "manifest.json"])
+def test_a_disk_that_fills_up_at_the_very_end_leaves_nothing(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: str, **settings: Any) -> Any:
+        if path.endswith(file):
+            raise OSError(28, "No space left on device", path)
+        return atomic_save(path, **settings)
+
+    monkeypatch.setattr(store, "atomic_save", full)
+    with pytest.raises(OSError, match="No space left"):
+        stored(tmp_path / "acts")
+    assert not (tmp_path / "acts").exists()
