@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from interp.reading.capture import capture
 from models.networks.mlp import MLP
 from models.networks.mlp_config import MLPConfig
+from models.training.train import one_thread
 
 SIZES = (784, 256, 256, 10)
 BOTH_POINTS = "layers.*.hook_{pre,post}"
@@ -96,17 +96,6 @@ def interleaved(sides: Sequence[Callable[[], object]], repeats: int) -> list[flo
             if turn:
                 taken.append(time.process_time() - began)
     return [statistics.median(taken) for taken in seconds]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One torch thread for the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 if __name__ == "__main__":

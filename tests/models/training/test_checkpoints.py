@@ -67,6 +67,7 @@ def halfway(recipe: Recipe, data: Dataset) -> Population:
 def test_a_checkpoint_brings_everything_back(
     recipe: Recipe, data: Dataset, halfway: Population, tmp_path: Path
 ) -> None:
+    halfway.plateau.see(torch.tensor([9.0, 1.0], dtype=torch.float64))
     save_checkpoint(halfway, tmp_path / "c", digest="d")
     again = Population(recipe, data.network, (0, 1), torch.device("cpu"))
     load_checkpoint(again, tmp_path / "c", digest="d")
@@ -74,6 +75,8 @@ def test_a_checkpoint_brings_everything_back(
         population.advance()
     assert same_bits(halfway.model, again.model)
     assert torch.equal(halfway.loss_sum, again.loss_sum)
+    for kept in ("best", "waited", "factor"):
+        assert torch.equal(getattr(halfway.plateau, kept), getattr(again.plateau, kept))
 
 
 def test_a_torn_checkpoint_is_named_and_anothers_is_refused(

@@ -16,7 +16,7 @@ from models.networks.mlp import MLP
 from models.networks.mlp_config import MLPConfig
 from models.refusals import Refused
 from models.seeds import generator
-from models.training.population import data_order
+from models.training.population import Population, data_order
 from models.training.recipes import RECIPES, Recipe, recipe
 from models.training.train import Diverged, train
 from models.training.training_config import Optimizer, Schedule, TrainingConfig
@@ -194,6 +194,22 @@ def test_a_seed_that_diverges_is_frozen_and_named_and_the_others_go_on(blobs: Da
     assert all(torch.equal(a, b) for a, b in zip(weights(result.model), weights(without), strict=True))
     ended = result.metrics[result.metrics.get("diverged").eq(True)]
     assert set(ended.seed) == gone
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adamw"])
+def test_the_weights_of_a_seed_that_diverged_stay_as_they_are(blobs: Dataset, name: str) -> None:
+    broken = unstable(blobs).but(name=name, weight_decay=0.1)
+    members = Population(broken, blobs.network, (0, 1), torch.device("cpu"))
+    members.advance()
+    with torch.no_grad():
+        members.model.unembed.W[0] *= 1e30
+    before = [value[0].clone() for value in weights(members.model)]
+    other = [value[1].clone() for value in weights(members.model)]
+    for _ in range(3):
+        members.advance()
+    assert [d.seed for d in members.divergences] == [0]
+    assert all(torch.equal(a, b[0]) for a, b in zip(before, weights(members.model), strict=True))
+    assert not any(torch.equal(a, b[1]) for a, b in zip(other, weights(members.model), strict=True))
 
 
 def test_a_run_fails_only_when_every_seed_diverges_and_says_where(blobs: Dataset) -> None:
