@@ -15,19 +15,40 @@ from models.networks.families import network_class
 from models.networks.hooked import HookedModel, population
 from models.networks.mlp_config import MLPConfig
 from models.networks.saving import load_model, save_model
+from models.networks.transformer_config import TransformerConfig
 from models.refusals import Refused
 from models.seeds import generator
 
 
 @dataclass(frozen=True)
 class Case:
+    """A network: what it takes, its layers and their name, the hooks before the first, those that fire upon request."""
+
     config: Any
     inputs: Callable[[torch.Generator], Tensor]
     layers: int
+    layer: str = "layers"
+    entry: tuple[str, ...] = ("hook_input",)
+    upon_request: tuple[str, ...] = ()
 
 
 def _rows(width: int) -> Callable[[torch.Generator], Tensor]:
     return lambda randomness: torch.rand(7, width, generator=randomness, dtype=torch.float64)
+
+
+def _transformer(layers: int = 2, **changes: Any) -> Case:
+    """Seven sequences of five of eleven tokens; LayerNorm opens its inside upon request, attention always does."""
+    config = TransformerConfig(11, 6, layers=layers, **{"d_model": 8, "heads": 2, "d_mlp": 12, **changes})
+    entry = ("hook_embed", "hook_pos_embed") if config.positions == "learned" else ("hook_embed",)
+    norm = ("hook_scale", "hook_normalized") if config.normalization == "layernorm" else ()
+    return Case(
+        config,
+        lambda randomness: torch.randint(11, (7, 5), generator=randomness),
+        layers,
+        layer="blocks",
+        entry=entry,
+        upon_request=("hook_attn_scores", "hook_pattern", "hook_result", *norm),
+    )
 
 
 CASES = {
@@ -45,6 +66,22 @@ CASES = {
         MLPConfig((5, 8, 3), activation="identity", initialisation="xavier"), _rows(5), 1
     ),
     "logistic regression": Case(MLPConfig((6, 3), initialisation="uniform"), _rows(6), 0),
+    "transformer": _transformer(),
+    "transformer, rotary, rmsnorm, gated, shared keys": _transformer(
+        heads=4,
+        key_heads=2,
+        d_head=6,
+        positions="rotary",
+        normalization="rmsnorm",
+        gated=True,
+        activation="silu",
+    ),
+    "transformer, bidirectional, tied, no norm": _transformer(
+        causal=False, tied=True, unembedding_bias=True, normalization="none", activation="gelu_tanh"
+    ),
+    "transformer, attention alone": _transformer(d_mlp=0, positions="none"),
+    "transformer, MLPs alone": _transformer(heads=0, activation="relu"),
+    "transformer, no layers": _transformer(0),
 }
 SEEDS = (4, 0, 7)
 
@@ -75,11 +112,34 @@ def fired(model: HookedModel, inputs: Tensor, **limits: int) -> dict[str, list[T
     return seen
 
 
+def always_firing(case: Case, model: HookedModel) -> list[str]:
+    return [name for name in model.hook_dict if name.rpartition(".")[2] not in case.upon_request]
+
+
 def test_every_hook_point_fires_once_and_in_the_order_of_hook_dict(case: Case, inputs: Tensor) -> None:
     model = build(case, 0)
     seen = fired(model, inputs)
     assert list(seen) == list(model.hook_dict)
     assert all(len(tensors) == 1 for tensors in seen.values())
+
+
+def test_a_hook_point_fires_when_it_alone_is_listened_to(case: Case, inputs: Tensor) -> None:
+    model = build(case, 0)
+    for name, point in model.hook_dict.items():
+        seen = []
+        handle = point.register_forward_hook(lambda *_, seen=seen: seen.append(1))
+        model(inputs)
+        handle.remove()
+        assert seen == [1], name
+
+
+def test_only_what_is_laid_open_upon_request_keeps_silent_without_one(case: Case, inputs: Tensor) -> None:
+    model = build(case, 0)
+    called = []
+    for name, point in model.hook_dict.items():
+        point.forward = lambda x, name=name: called.append(name) or x
+    model(inputs)
+    assert called == always_firing(case, model)
 
 
 def test_axes_match_shapes_and_a_population_puts_seed_in_front(case: Case, inputs: Tensor) -> None:
@@ -89,7 +149,7 @@ def test_axes_match_shapes_and_a_population_puts_seed_in_front(case: Case, input
         axes = several.hook_dict[name].axes
         assert len(shapes[name]) == len(axes)
         assert axes[0] == "example"
-        assert value.shape == (shapes[name] if name == "hook_input" else (3, *shapes[name]))
+        assert value.shape == (shapes[name] if name == "hook_input" else (3, *shapes[name])), name
 
 
 def test_every_hook_point_changes_the_output_or_is_read_only(case: Case, inputs: Tensor) -> None:
@@ -104,16 +164,35 @@ def test_every_hook_point_changes_the_output_or_is_read_only(case: Case, inputs:
         handle = point.register_forward_hook(lambda _, __, out, noise=noise: out + noise)
         changed = model(inputs)
         handle.remove()
-        assert (changed - plain).abs().amax(dim=(1, 2)).min() > 1e-6, f"an edit at {name} changed nothing"
+        assert (changed - plain).abs().flatten(1).amax(dim=1).min() > 1e-6, (
+            f"an edit at {name} changed nothing"
+        )
 
 
 def test_hooked_and_unhooked_give_the_same_bits(case: Case, inputs: Tensor) -> None:
     model = build(case, 0)
     plain = model(inputs)
-    handles = [point.register_forward_hook(lambda *_: None) for point in model.hook_dict.values()]
+    points = [model.hook_dict[name] for name in always_firing(case, model)]
+    handles = [point.register_forward_hook(lambda *_: None) for point in points]
     assert torch.equal(model(inputs), plain)
     for handle in handles:
         handle.remove()
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=str)
+@pytest.mark.parametrize("seeds", [0, SEEDS], ids=["one", "population"])
+def test_what_is_laid_open_upon_request_agrees_with_the_fast_way(
+    case: Case, inputs: Tensor, seeds: Any, dtype: torch.dtype, tolerance: float
+) -> None:
+    model = build(case, seeds).to(dtype)
+    inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs
+    plain = model(inputs)
+    for name in set(model.hook_dict) - set(always_firing(case, model)):
+        handle = model.hook_dict[name].register_forward_hook(lambda *_: None)
+        torch.testing.assert_close(model(inputs), plain, rtol=0, atol=tolerance)
+        handle.remove()
+    fired(model, inputs)
+    assert torch.equal(model(inputs), plain)
 
 
 def test_a_member_is_the_network_of_that_seed(case: Case, inputs: Tensor) -> None:
@@ -150,9 +229,11 @@ def test_stopping_at_a_layer_and_starting_there_again_is_going_through(case: Cas
 
 def test_stopping_at_a_layer_fires_no_hook_behind_it(case: Case, inputs: Tensor) -> None:
     model = build(case, 0)
-    assert list(fired(model, inputs, stop_at_layer=0)) == ["hook_input"]
+    assert tuple(fired(model, inputs, stop_at_layer=0)) == case.entry
     if case.layers:
-        assert not any(name.startswith("layers.1") for name in fired(model, inputs, stop_at_layer=1))
+        seen = fired(model, inputs, stop_at_layer=1)
+        assert all(name.startswith(f"{case.layer}.0.") for name in list(seen)[len(case.entry) :])
+        assert len(seen) > len(case.entry)
 
 
 def test_a_layer_that_does_not_exist_is_refused(case: Case, inputs: Tensor) -> None:
@@ -189,6 +270,12 @@ def test_no_global_random_state_is_read_or_changed(case: Case) -> None:
         assert torch.equal(next(build(case, 0).parameters()), next(first.parameters()))
 
 
-def test_inputs_of_another_width_are_refused_with_the_shape(case: Case, inputs: Tensor) -> None:
+def test_inputs_of_another_shape_are_refused_with_the_shape(case: Case, inputs: Tensor) -> None:
     with pytest.raises(Refused, match=r"given shape \(7, "):
-        build(case, 0)(inputs[:, 1:])
+        build(case, 0)(inputs[:, 1:] if inputs.is_floating_point() else inputs[:, None])
+
+
+def test_members_have_the_same_bits_in_a_larger_population(case: Case, inputs: Tensor) -> None:
+    many, few = (network_class(case.config)(case.config, seeds=seeds) for seeds in ((0, 1, 2, 3, 4), (0, 1)))
+    inputs = inputs.float() if inputs.is_floating_point() else inputs
+    assert torch.equal(many(inputs)[:2], few(inputs))
