@@ -39,13 +39,14 @@ class LabelledData(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Feed:
-    """Inputs to be read in batches along `axis`, moved to the network's device batch by batch."""
+    """Inputs to be read in batches along `axis`, each moved to the network's device and dtype."""
 
     inputs: Tensor
     examples: pd.DataFrame
     axis: int
     batch_size: int
     device: torch.device
+    dtype: torch.dtype
 
     @property
     def total(self) -> int:
@@ -58,7 +59,7 @@ class Feed:
         try:
             for start in range(0, self.total, self.batch_size):
                 length = min(self.batch_size, self.total - start)
-                yield self.inputs.narrow(self.axis, start, length).to(self.device)
+                yield self.inputs.narrow(self.axis, start, length).to(self.device, self.dtype)
                 if bar is not None:
                     bar.update(length)
                 elif time.perf_counter() - began > SECONDS_BEFORE_PROGRESS:
@@ -84,7 +85,7 @@ def feed_of(model: nn.Module, data: LabelledData | Tensor, *, batch_size: int | 
         raise Refused(
             f"The inputs hold {total:,} examples, but the table `examples` has {len(examples):,} rows."
         )
-    return Feed(inputs, examples, axis, size, _device(model, inputs))
+    return Feed(inputs, examples, axis, size, *taken_by(model, inputs))
 
 
 def _parts(data: LabelledData | Tensor) -> tuple[Tensor, pd.DataFrame | None]:
@@ -112,13 +113,11 @@ def _example_axis(model: nn.Module, inputs: Tensor, examples: pd.DataFrame | Non
     return 1 if of_its_own and inputs.ndim > 1 else 0
 
 
-def _device(model: nn.Module, inputs: Tensor) -> torch.device:
-    """The network's device: where its first parameter or buffer is."""
-    for parameter in model.parameters():
-        return parameter.device
-    for buffer in model.buffers():
-        return buffer.device
-    return inputs.device
+def taken_by(model: nn.Module, inputs: Tensor) -> tuple[torch.device, torch.dtype]:
+    """Where and as what a network takes inputs: its first parameter's (or buffer's) device, for floats its dtype."""
+    held = [*model.parameters(), *model.buffers()] or [inputs]
+    floats = [tensor.dtype for tensor in held if tensor.is_floating_point()]
+    return held[0].device, floats[0] if floats and inputs.is_floating_point() else inputs.dtype
 
 
 def _progress_bar(total: int, done: int) -> Any:

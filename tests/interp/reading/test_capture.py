@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from interp.reading import headroom
 from interp.reading.capture import capture
+from interp.reading.feeding import taken_by
 from interp.refusals import Refused
 from models.networks.mlp import MLP
 from models.networks.mlp_config import MLPConfig
@@ -238,3 +239,12 @@ def test_a_capture_reads_and_changes_no_random_state(run: Callable[[nn.Module], 
     model, before = small_mlp(), torch.get_rng_state()
     run(model)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_inputs_go_to_the_network_in_its_own_dtype_and_token_numbers_stay_whole() -> None:
+    model = MLP(MLPConfig(sizes=(5, 4, 2)), seeds=[0, 1]).double()
+    acts = capture(model, torch.ones(6, 5), "layers.0.hook_post")
+    assert acts.tensor("layers.0.hook_post").dtype == torch.float64
+    assert taken_by(model, torch.zeros(2, 3, dtype=torch.int64))[1] == torch.int64
+    assert taken_by(nn.Identity(), torch.zeros(2, dtype=torch.float16))[1] == torch.float16
+    assert taken_by(nn.Linear(1, 1, device="meta"), torch.zeros(2)) == (torch.device("meta"), torch.float32)
