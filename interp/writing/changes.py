@@ -5,11 +5,11 @@ where that counts (see edits.py). None writes into the tensor it is given, so gr
 edit is one more such function.
 
 - `Resample` draws whole examples, the same donor for every seed of a population, so that the seeds stay
-comparable (resampling ablation: Chan et al. 2022, causal scrubbing).
+  comparable (resampling ablation: Chan et al. 2022, causal scrubbing).
 - `ProjectOut`: x - (x - c) V'V with V an orthonormal basis of the directions, c the centre (0 unless given).
-About 0 it also takes away what all examples share along V; about their mean only the differences between them
-go. Removing the directions of one linear probe leaves what another may find (Ravfogel et al. 2020; Elazar et
-al. 2021).
+  About 0 it also takes away what all examples share along V; about their mean only the differences between
+  them go. Removing the directions of one linear probe leaves what another may find (Ravfogel et al. 2020;
+  Elazar et al. 2021).
 """
 
 from __future__ import annotations
