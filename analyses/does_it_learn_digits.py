@@ -178,7 +178,7 @@ def published(runs: Runs) -> list[interp.Evidence]:
             NIELSEN,
             "test accuracy after 30 epochs",
             last_accuracy(runs.too_low).to_numpy(),
-            interp.LiesWithin(0.1, 0.32),
+            interp.LiesWithin(0.12, 0.32),
         ),
     ]
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -59,6 +59,7 @@ NETWORKS = ("trained", "untrained", "raw_input")
 LABELS = ("true", "shuffled", "random_per_type")
 
 
+@runtime_checkable
 class SplitData(Protocol):
     """Data with a part to fit probes on and a part to judge them on."""
 

@@ -9,7 +9,8 @@ What a
   the word. For images it is the nearest of `count` prototypes, k-means centres of the raw inputs. Few
   prototypes make an easy control task, many a hard one: report the count. Labels are spread evenly over
   types (the paper draws them independently), so that every class occurs.
-- Random directions of the same rank and norm: what removing or adding any such subspace does.
+- Random directions of the same rank and norm: what removing or adding any such subspace does. Of the same variance
+  besides: what removing a subspace does along which activations vary as much.
 
 Whatever is random takes a `seed`: one number, or several, which then become the leading axis. Never none: a
 control that is not run controls nothing.
@@ -113,6 +114,43 @@ def random_directions(
         return rows
 
     return _for_each(seed, draw)
+
+
+def directions_of_variance(
+    drawn: Float[Tensor, "*seed rank feature"],
+    covariance: Float[Tensor, "*seed feature feature"],
+    variance: Float[Tensor, "*seed"],
+) -> Float[Tensor, "*seed rank feature"]:
+    """Random directions turned until activations vary along them as much as asked: orthonormal rows.
+
+    The drawn rows are multiplied by covariance^(t/2), which turns them towards where activations vary (t > 0) or away
+    from there (t < 0), and t is found by bisection. What cannot be reached (more than the rank's largest principal
+    components hold) is approached. Use it where a subspace is held against others: one along which much varies costs a
+    network more, whatever it means.
+    """
+    sizes, axes = torch.linalg.eigh(covariance)
+    along = drawn @ axes
+    logs = sizes.clamp_min(1e-9 * sizes.amax(-1, keepdim=True).clamp_min(1e-30)).log()
+
+    def turned(t: Tensor) -> Tensor:
+        scaled = along * ((logs - logs.amax(-1, keepdim=True)) * (t[..., None] / 2)).exp()[..., None, :]
+        rows: Tensor = torch.linalg.qr((scaled @ axes.mT).mT)[0].mT
+        return rows
+
+    low, high = torch.full_like(variance, -4.0), torch.full_like(variance, 12.0)
+    for _ in range(40):
+        middle = (low + high) / 2
+        less = variance_along(turned(middle), covariance) < variance
+        low, high = torch.where(less, middle, low), torch.where(less, high, middle)
+    return turned((low + high) / 2)
+
+
+def variance_along(
+    directions: Float[Tensor, "*seed rank feature"], covariance: Float[Tensor, "*seed feature feature"]
+) -> Float[Tensor, "*seed"]:
+    """The variance along orthonormal directions, summed over them."""
+    summed: Tensor = ((directions @ covariance) * directions).sum((-2, -1))
+    return summed
 
 
 def _for_each(seed: Seeds, draw: Callable[[torch.Generator], Tensor]) -> Tensor:

@@ -51,7 +51,7 @@ def accuracy(data: Dataset) -> object:
 
 def lost(model: MLP, data: Dataset, label: str) -> dict[str, float]:
     directions = decode(model, data, HOOK, label=label, untrained=model, probe="ridge").directions
-    left = remove_directions(model, data.test.inputs, directions, accuracy(data)).mean("seed").sel(hook=HOOK)
+    left = remove_directions(model, data, directions, accuracy(data)).mean("seed").sel(hook=HOOK)
     return {
         name: float(left.sel(removed="nothing") - left.sel(removed=name))
         for name in left["removed"].to_numpy()
@@ -64,6 +64,7 @@ def test_removing_what_the_network_uses_costs_it_everything_and_random_removals_
     cost = lost(model, data, "label")
     assert cost["decoded_directions"] > 0.5
     assert cost["random_directions"] < 0.15
+    assert cost["random_same_variance"] < cost["decoded_directions"] - 0.1
     assert cost["nothing"] == 0.0
 
 
@@ -78,21 +79,41 @@ def test_the_second_control_moves_each_example_as_far_as_the_removal() -> None:
     x = torch.randn(2, 30, 7, generator=randomness)
     basis = random_directions(3, 7, seed=[0, 1]).float()
     other = random_directions(3, 7, seed=[2, 3]).float()
-    component = (x - x.mean(1, keepdim=True)) @ basis.mT @ basis
-    moved = x - moved_alike(x, basis, other)
+    centre = x.mean(1, keepdim=True)
+    component = (x - centre) @ basis.mT @ basis
+    moved = x - moved_alike(x, basis, other, about=centre)
     torch.testing.assert_close(moved.norm(dim=-1), component.norm(dim=-1))
     assert float((moved - moved @ other.mT @ other).abs().max()) < 1e-5
 
 
 def test_the_same_call_gives_the_same_numbers(model: MLP, data: Dataset) -> None:
     directions = {HOOK: random_directions(2, 20, seed=list(SEEDS)).float()}
-    first, again = (remove_directions(model, data.test.inputs, directions, accuracy(data)) for _ in range(2))
+    first, again = (remove_directions(model, data, directions, accuracy(data)) for _ in range(2))
     assert first.equals(again)
 
 
 def test_wrong_calls_are_refused(model: MLP, data: Dataset) -> None:
     directions = {HOOK: random_directions(2, 20, seed=list(SEEDS)).float()}
     with pytest.raises(Refused, match="at least one draw"):
-        remove_directions(model, data.test.inputs, directions, accuracy(data), draws=0)
+        remove_directions(model, data, directions, accuracy(data), draws=0)
     with pytest.raises(Refused, match="give a population"):
-        remove_directions(model.member(0), data.test.inputs, directions, accuracy(data))
+        remove_directions(model.member(0), data, directions, accuracy(data))
+
+
+def test_any_directions_along_which_much_varies_are_no_longer_called_used() -> None:
+    """Half the features vary ten times as much as the others, and all are used alike: variance explains everything."""
+    randomness = generator(0, "loud")
+    inputs = torch.randn(1200, 16, generator=randomness) * torch.tensor([10.0] * 8 + [1.0] * 8)
+    classes = torch.randn(16, 4, generator=randomness)
+    data = Dataset.from_arrays(
+        inputs, (inputs @ classes).argmax(-1), split=["network"] * 200 + ["probe"] * 500 + ["test"] * 500
+    )
+    model = MLP(MLPConfig((16, 16, 4), activation="identity"), seeds=SEEDS)
+    with torch.no_grad():
+        model.layers[0].W.copy_(torch.eye(16))
+        model.unembed.W.copy_(classes)
+    loud = torch.eye(16)[:3].expand(len(SEEDS), -1, -1).contiguous()
+    left = remove_directions(model, data, {HOOK: loud}, accuracy(data), draws=8).mean("seed").sel(hook=HOOK)
+    lost_without = {name: float(1 - left.sel(removed=name)) for name in left["removed"].to_numpy()}
+    assert lost_without["decoded_directions"] > lost_without["random_directions"] + 0.05
+    assert abs(lost_without["decoded_directions"] - lost_without["random_same_variance"]) < 0.15

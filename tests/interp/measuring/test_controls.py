@@ -7,10 +7,12 @@ import torch
 from sklearn.datasets import load_digits
 
 from interp.measuring.controls import (
+    directions_of_variance,
     random_directions,
     random_label_per_type,
     shuffled_labels,
     types_from_inputs,
+    variance_along,
 )
 from interp.refusals import Refused
 
@@ -104,3 +106,21 @@ def test_the_global_generator_is_left_alone():
     random_directions(2, 4, seed=0)
     shuffled_labels(torch.arange(5), seed=0)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_directions_are_turned_until_activations_vary_along_them_as_much_as_asked() -> None:
+    mix = torch.randn(12, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    covariance = (mix @ torch.diag(torch.arange(1.0, 13.0, dtype=torch.float64)) @ mix.T).expand(3, -1, -1)
+    total = covariance[0].trace()
+    asked = torch.tensor([0.1, 0.4, 0.7], dtype=torch.float64) * total
+    turned = directions_of_variance(random_directions(4, 12, seed=[0, 1, 2]), covariance, asked)
+    torch.testing.assert_close(variance_along(turned, covariance), asked, rtol=1e-4, atol=0)
+    torch.testing.assert_close(turned @ turned.mT, torch.eye(4, dtype=torch.float64).expand(3, -1, -1))
+
+
+def test_more_variance_than_the_largest_components_hold_is_approached() -> None:
+    covariance = torch.diag(torch.tensor([5.0, 3.0, 1.0, 1.0], dtype=torch.float64))[None]
+    turned = directions_of_variance(
+        random_directions(2, 4, seed=[0]), covariance, torch.tensor([100.0], dtype=torch.float64)
+    )
+    assert float(variance_along(turned, covariance)) == pytest.approx(8.0, rel=0.01)
