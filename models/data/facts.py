@@ -109,7 +109,8 @@ class Facts:
     def digest(self) -> str:
         """sha256, in hexadecimal, of table and relations."""
         relations = [dataclasses.asdict(relation) for relation in self.relations]
-        written = json.dumps([relations, self.table.to_csv(index=False)])
+        columns = {str(name): self.table[name].astype(str).tolist() for name in self.table}
+        written = json.dumps([relations, columns])
         return hashlib.sha256(written.encode()).hexdigest()
 
     def subset(self, which: ArrayLike | Tensor) -> Facts:

@@ -96,8 +96,8 @@ class Tokenizer(ABC):
 
     def save(self, path: str | Path) -> None:
         """Writes the tokenizer as JSON, whole or not at all."""
-        with atomic_save(str(path), text_mode=True, overwrite_part=True, encoding="utf-8") as file:
-            json.dump(self.to_json(), file, ensure_ascii=False)
+        with atomic_save(str(path), overwrite_part=True) as file:
+            file.write(json.dumps(self.to_json(), ensure_ascii=False).encode())
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,0 +1,52 @@
+"""The facts that can be loaded by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.data.catalogue import CATALOGUE
+from models.data.digits import load_data
+from models.data.fact_sets import FACTS, load_facts
+from models.refusals import Refused
+
+DIGESTS = {
+    "facts": "4fbe7fde9de0467784cb1d9bf02ed1eb5f5060d28fe27b9b94f69ea352fceffb",
+    "families": "c7fc922a837df98130cf9760b502def44035dbcd2cebb6a9feabed333d7eb232",
+    "countries": "db8a9de32a02e9b64846bd550bdec09b52a00d6eeb8c3e020b49fa1dd20b58f2",
+}
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_the_catalogue_tells_the_truth_about_facts(name: str) -> None:
+    data, entry = load_data(name), CATALOGUE[name]
+    assert tuple(data.split_counts().values()) == entry.splits
+    assert (data.inputs.shape[1], data.classes, data.image_shape) == (entry.positions, entry.classes, None)
+    assert data.name == name == load_facts(name).name
+    assert set(data.network.examples["kind"]) == {"trained"}
+    assert set(data.test.examples["kind"]) >= {"held_out_paraphrase"}
+    assert data.digest == DIGESTS[name]
+
+
+def test_the_default_facts_are_4000_all_trained() -> None:
+    examples = load_data("facts").examples
+    assert examples.loc[examples["split"] == "network", "fact"].nunique() == 4_000
+
+
+def test_four_questions_of_the_families_are_held_out_two_to_judge_each() -> None:
+    unseen = load_data("families").examples.query("kind == 'held_out_fact'")
+    assert unseen.groupby("split").apply(
+        lambda rows: len(rows[["subject", "relation"]].drop_duplicates())
+    ).to_dict() == {
+        "probe": 2,
+        "test": 2,
+    }
+
+
+def test_a_mistyped_name_is_told_the_nearest() -> None:
+    with pytest.raises(Refused, match=r"no collection of facts 'familys'\. Nearest: families"):
+        load_facts("familys")
+
+
+def test_token_sequences_have_no_features() -> None:
+    with pytest.raises(Refused, match=r"'families' holds token sequences .* not numbers"):
+        _ = CATALOGUE["families"].features
