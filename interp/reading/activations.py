@@ -1,5 +1,4 @@
-"""Activations: what a network computed, by hook name, with named axes and the table of examples all arrays
-share.
+"""Activations: what a network computed, by hook name, with named axes and one table of examples.
 
 A mapping hook name -> `xarray.DataArray`; one xarray Dataset could not hold it, since layers of different
 widths share an axis name. An array is built when it is first asked for and shares memory with the tensor

@@ -1,5 +1,4 @@
-"""A table of examples as JSON, exactly: values, dtypes, index and order come back as they were, or saving is
-refused.
+"""A table of examples as JSON, exactly: values, dtypes, index and order come back, or saving is refused.
 
 Numbers are written by their shortest exact decimal, non-finite ones and timestamps as text, missing entries
 as null, categories as codes. The text is decoded once before it is accepted and compared with the table, so a

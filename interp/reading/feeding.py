@@ -1,5 +1,4 @@
-"""What a capture feeds to the network: the inputs in batches along their example axis, and the table beside
-them.
+"""What a capture feeds to the network: its inputs in batches along their example axis, and the table.
 
 Data is a tensor, or anything with `inputs` (a tensor) and `examples` (a pandas table, one row per example). A
 population takes inputs that all members share, `[example, ...]`, or one set for each, `[seed, example, ...]`:

@@ -79,8 +79,7 @@ def matching(patterns: str | Sequence[str], names: Iterable[str]) -> tuple[str, 
 
 
 def axes_of(name: str, point: nn.Module, *, ndim: int, seeds: Sequence[int] | None) -> tuple[str, ...]:
-    """The axis names of a tensor of `ndim` dimensions seen at a hook point, `seed` in front where it has one
-    more.
+    """The axis names of a tensor of `ndim` dimensions seen at a hook point; `seed` comes in front.
 
     Raises `Refused` when the tensor fits the declared axes neither with nor without a seed axis.
     """

@@ -133,9 +133,9 @@ class Evidence:
         bad = [position for position, value in enumerate(numbers) if not math.isfinite(value)]
         if bad:
             raise Refused(
-                f"{self.statement!r}, {self.measure}: {len(bad)} of {len(numbers)} numbers of {name} are "
-                "not finite, "
-                f"the first {numbers[bad[0]]} at seed position {bad[0]}. Leave diverged seeds out by name."
+                f"{self.statement!r}, {self.measure}: {len(bad)} of {len(numbers)} numbers of {name} "
+                f"are not finite, the first {numbers[bad[0]]} at seed position {bad[0]}. "
+                "Leave diverged seeds out by name."
             )
         return numbers
 

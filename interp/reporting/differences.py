@@ -1,5 +1,4 @@
-"""What the comparing rules rest on, laid open: each statement's value minus each of its controls, pair by
-pair.
+"""What the comparing rules rest on, laid open: each value minus each of its controls, pair by pair.
 
 The intervals of a value and of its control may overlap while the value is larger in every seed, because seeds
 differ in both alike; and a verdict may be undecided although they lie apart, because of the correction. A

@@ -235,9 +235,8 @@ def _curves_alt(
         mean, end = values.mean(0), values[:, -1]
         parts.append(
             f"{readable(name).capitalize()}, {plural(len(values), 'seed')}: mean from "
-            f"{number(float(mean[0]))} to "
-            f"{number(float(mean[-1]))}, seeds at the end from {number(float(end.min()))} to "
-            f"{number(float(end.max()))}."
+            f"{number(float(mean[0]))} to {number(float(mean[-1]))}, seeds at the end "
+            f"from {number(float(end.min()))} to {number(float(end.max()))}."
         )
     return " ".join([*parts, *([] if chance is None else [f"Line across: chance {number(chance)}."])])
 

@@ -89,9 +89,8 @@ def _refuse_foreign(folder: Path, *, replacing: Collection[str]) -> None:
     if foreign:
         more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
         raise Refused(
-            f"{folder} holds files that are no part of a report: {', '.join(foreign[:3])}{more}. Name "
-            "another folder, "
-            "or move them out."
+            f"{folder} holds files that are no part of a report: {', '.join(foreign[:3])}{more}. "
+            "Name another folder, or move them out."
         )
 
 

@@ -24,8 +24,7 @@ from interp.refusals import Refused
 
 
 def plain(value: Any, *, where: str) -> Any:
-    """The value as JSON's own types; numpy scalars and arrays, dataclasses, tuples and mappings are taken
-    apart.
+    """The value as JSON's own types; numpy's, dataclasses, tuples and mappings are taken apart.
 
     Refuses, with the path `where` it stands: NaN, infinities, keys that are no strings, and every other type.
     """
@@ -105,9 +104,8 @@ def _plain_number(value: Any, *, where: str) -> int | float:
     number = float(value)
     if not math.isfinite(number):
         raise Refused(
-            f"{where} is {number}; a report holds finite numbers. Leave the entry out and say so in the "
-            "notes, or "
-            "give None where a value is missing."
+            f"{where} is {number}; a report holds finite numbers. Leave the entry out and say so in "
+            "the notes, or give None where a value is missing."
         )
     return number
 

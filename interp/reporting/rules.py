@@ -143,9 +143,8 @@ class LiesWithin(Rule):
         bounds = f"from {number(self.low)} to {number(self.high)}"
         if self.of == "best":
             return (
-                f"Supported when the largest of {plural(design.seeds, 'seed')} lies {bounds}, else "
-                "refuted. The "
-                "interval given is the range of the seeds; no test is made."
+                f"Supported when the largest of {plural(design.seeds, 'seed')} lies {bounds}, "
+                "else refuted. The interval given is the range of the seeds; no test is made."
             )
         return (
             f"Supported when the whole {design.percent} interval of the mean (BCa bootstrap over seeds) lies "
@@ -214,13 +213,10 @@ def _comparison_text(difference: str, margin: int | float, design: Design) -> st
     how = "exact" if design.seeds <= EXACT_UP_TO else f"{SAMPLED_FLIPS:,} random flips"
     text = (
         f"{difference}, seed by seed. Supported: for every control the {design.percent} BCa interval "
-        "lies above "
-        f"{margin:g} and the sign-flip test ({how}, largest p of the controls) agrees. Refuted: for some "
-        "control "
-        f"it lies below {margin:g} and the opposite test (smallest p times the number of controls) "
-        "agrees. Else "
-        "undecided. A test agrees when its p, doubled for the two directions and corrected over the report's "
-        f"{plural(design.tests, 'test')} (Benjamini-Hochberg), is at most {design.error_rate:g}."
+        f"lies above {margin:g} and the sign-flip test ({how}, largest p of the controls) agrees. Refuted: for some "
+        f"control it lies below {margin:g} and the opposite test (smallest p times the number of controls) "
+        "agrees. Else undecided. A test agrees when its p, doubled for the two directions and corrected over the "
+        f"report's {plural(design.tests, 'test')} (Benjamini-Hochberg), is at most {design.error_rate:g}."
     )
     return text if design.seeds >= fewest_seeds(design.error_rate) else text + _why_too_few(design)
 
@@ -228,8 +224,7 @@ def _comparison_text(difference: str, margin: int | float, design: Design) -> st
 def _why_too_few(design: Design) -> str:
     return (
         f" With {plural(design.seeds, 'seed')} that p cannot fall below {2 * 2.0**-design.seeds:.4g}, so "
-        "this is "
-        f"undecided whatever the values; at least {fewest_seeds(design.error_rate)} seeds can decide."
+        f"this is undecided whatever the values; at least {fewest_seeds(design.error_rate)} seeds can decide."
     )
 
 

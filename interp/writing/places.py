@@ -1,5 +1,4 @@
-"""Where an edit acts: a restriction along named axes, turned into the positions it selects and a mask over
-the tensor.
+"""Where an edit acts: a restriction along named axes, the positions it selects, the mask over a tensor.
 
 An axis is restricted to one position (`pos=-1`), to several (`neuron=[1, 3]`), to a range (`pos=slice(2, 5)`)
 or by a mask as long as the axis (`neuron=mask`). Positions count from 0, or from the end when negative; along

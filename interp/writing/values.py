@@ -27,8 +27,7 @@ from interp.refusals import Refused, unknown
 
 @dataclass(frozen=True)
 class Site:
-    """Where an edit acts: the hook, its axes as they are now, the seeds, and the positions chosen along each
-    axis.
+    """Where an edit acts: the hook, its axes as they are now, the seeds, and the positions chosen.
 
     `memory` lasts as long as the `with` block: what is costly or random is made once there (see `once`).
     """

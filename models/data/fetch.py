@@ -24,8 +24,7 @@ from models.refusals import BadFile
 
 @dataclass(frozen=True)
 class DataFile:
-    """A published file: its place below a data folder, its sha256, and the addresses that hold it, best
-    first."""
+    """A published file: its place below a data folder, its sha256, and where it can be had, best first."""
 
     path: str
     sha256: str

@@ -69,8 +69,10 @@ def _header(content: bytes, origin: str) -> tuple[np.dtype[Any], tuple[int, ...]
 
 
 def encode_idx(array: NDArray[Any]) -> bytes:
-    """The bytes of an (unzipped) IDX file that holds this array; `Refused` for number types IDX does not
-    know."""
+    """The bytes of an (unzipped) IDX file that holds this array.
+
+    Raises `Refused` for number types that IDX does not know.
+    """
     code = _CODES.get(array.dtype.newbyteorder("="))
     if code is None or array.ndim > 255:
         allowed = ", ".join(str(dtype) for dtype in _CODES)

@@ -59,8 +59,7 @@ def with_morphology(dataset: Dataset) -> Dataset:
 
 
 def measure_morphology(images: Float[np.ndarray, "image row column"]) -> pd.DataFrame:
-    """A table with a row per image: `area` (pixels), `slant` (degrees), `thickness` (pixels), `loops`
-    (count)."""
+    """A row per image: `area` (pixels), `slant` (degrees), `thickness` (pixels), `loops` (a count)."""
     return pd.DataFrame(
         {"area": area(images), "slant": slant(images), "thickness": thickness(images), "loops": loops(images)}
     )

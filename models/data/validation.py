@@ -22,8 +22,7 @@ def check_selection(which: ArrayLike | Tensor, total: int) -> Int[np.ndarray, " 
     if choice.ndim != 1 or (choice.size and choice.dtype.kind not in "biu"):
         raise Refused(
             f"A choice of rows has the type {choice.dtype} and the shape {list(choice.shape)}. Allowed: "
-            "one bool "
-            "per example, or row numbers."
+            "one bool per example, or row numbers."
         )
     if choice.dtype.kind == "b" and len(choice) != total:
         raise Refused(f"The mask has {len(choice)} entries for {total} examples. Give one per example.")

@@ -49,9 +49,11 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the rate changes: `constant`; `step`: times `factor` every `every` steps; `cosine`: half a cosine down to
-    `factor` times the rate at the last step; `plateau`: times `factor` when a seed's own training loss has not fallen
-    below its best for `every` epochs.
+    """How the rate changes.
+
+    `constant`: never; `step`: times `factor` every `every` steps; `cosine`: half a cosine down to `factor` times the
+    rate at the last step; `plateau`: times `factor` when a seed's own training loss has not fallen below its best for
+    `every` epochs.
     """
 
     name: ScheduleName = "constant"

@@ -1,8 +1,7 @@
-"""What naming and keeping every activation costs, beside the plain network (one process, one thread,
-medians).
+"""What naming and keeping every activation costs, beside the plain network.
 
-784-256-256-10, 10,000 examples in batches of 256. The two sides of a ratio take turns within one loop, so
-that what else the machine does falls on both; what is measured is processor time.
+One process, one thread, medians: 784-256-256-10, 10,000 examples in batches of 256. The two sides of a
+ratio take turns within one loop, so that what else the machine does falls on both; what is measured is processor time.
 """
 
 from __future__ import annotations
