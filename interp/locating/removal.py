@@ -30,7 +30,8 @@ from torch import Tensor, nn
 from interp.locating.decoding import SplitData
 from interp.measuring.controls import directions_of_variance, random_directions, variance_along
 from interp.measuring.statistics import disjoint_shares
-from interp.reading.capture import capture
+from interp.reading.capture import capture, evaluating
+from interp.reading.feeding import taken_by
 from interp.reading.points import seeds_of
 from interp.refusals import Refused
 from interp.writing.edits import Edit, edited, patch, project_out
@@ -51,8 +52,9 @@ def remove_directions(
     """The metric after each removal, `[hook, removed, seed]`, each seed on its own share of the test split.
 
     `directions` are orthonormal, one basis for each member of the population and hook, as `Decoding.directions` has
-    them. `metric` takes the output on the test split `[seed, example, class]` to a number for each seed and example.
-    `draws` is how many random subspaces each control is averaged over.
+    them. `metric` takes the output on the test split `[seed, example, class]`, on the network's device, to a number for
+    each seed and example. `draws` is how many random subspaces each control is averaged over. The network is in eval
+    mode meanwhile. Raises `Refused` for a single network, no directions or draws, and a metric of another shape.
     """
     if draws < 1 or not directions:
         raise Refused(
@@ -98,9 +100,14 @@ class _Measure:
     @torch.no_grad()
     def under(self, *edits: Edit) -> np.ndarray:
         """The metric, a number for each seed, with these edits in force."""
-        inputs = self.data.test.inputs.to(next(self.model.parameters()).device)
-        with edited(self.model, edits):
-            values = self.metric(self.model(inputs)).detach().double().cpu()
+        inputs = self.data.test.inputs
+        with evaluating(self.model), edited(self.model, edits):
+            values = self.metric(self.model(inputs.to(*taken_by(self.model, inputs)))).double().cpu()
+        if values.shape != self.shares.shape:
+            raise Refused(
+                f"The metric gave shape {list(values.shape)}; it gives a number for each seed and example, "
+                f"{list(self.shares.shape)}: leave the averaging out."
+            )
         means = (values * self.shares).sum(-1) / self.shares.sum(-1)
         return np.asarray(means.numpy())
 
@@ -127,10 +134,11 @@ def _random_like(basis: Tensor, *, seed: str) -> Tensor:
 
 
 def _of_same_variance(drawn: Tensor, basis: Tensor, covariance: Tensor) -> Tensor:
-    drawn, basis = drawn.double(), basis.double()
+    """The drawn rows, turned until the activations vary along them as much as along the basis; float64."""
     kept = int((drawn.norm(dim=-1) > 0).sum(-1).max())
-    turned = directions_of_variance(drawn[:, :kept], covariance, variance_along(basis, covariance))
-    return nn.functional.pad(turned, (0, 0, 0, drawn.shape[1] - kept)).to(drawn.dtype)
+    wanted = variance_along(basis.double(), covariance)
+    turned = directions_of_variance(drawn[:, :kept].double(), covariance, wanted)
+    return nn.functional.pad(turned, (0, 0, 0, drawn.shape[1] - kept))
 
 
 def _covariance(x: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import zlib
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,6 +9,7 @@ from torch import Tensor
 from interp.locating.decoding import decode
 from interp.locating.removal import moved_alike, remove_directions
 from interp.measuring.controls import random_directions
+from interp.measuring.statistics import disjoint_shares
 from interp.refusals import Refused
 from models.data.dataset import Dataset
 from models.networks.mlp import MLP
@@ -117,3 +120,47 @@ def test_any_directions_along_which_much_varies_are_no_longer_called_used() -> N
     lost_without = {name: float(1 - left.sel(removed=name)) for name in left["removed"].to_numpy()}
     assert lost_without["decoded_directions"] > lost_without["random_directions"] + 0.05
     assert abs(lost_without["decoded_directions"] - lost_without["random_same_variance"]) < 0.15
+
+
+def test_every_figure_is_what_plain_arithmetic_on_the_activations_gives(model: MLP, data: Dataset) -> None:
+    with torch.no_grad():
+        model.layers[0].b.fill_(3.0)
+    one = torch.eye(20)[:1] + 0.1 * torch.eye(20)[1:2]
+    one = one / one.norm()
+    basis = torch.cat([one, torch.zeros(1, 20)]).expand(6, 2, 20)
+    left = remove_directions(model, data, {HOOK: basis}, accuracy(data), draws=2).sel(hook=HOOK)
+
+    x, centre = data.test.inputs + 3.0, data.probe.inputs.mean(0) + 3.0
+    right, targets = disjoint_shares(6, len(x)), data.test.targets
+    for member in range(6):
+        seeds = [zlib.crc32(f"{HOOK} {draw} {member}".encode()) for draw in range(2)]
+        random = [random_directions(1, 20, seed=seed).float() for seed in seeds]
+        along = (x - centre) @ one.T
+        moved = {
+            "nothing": [torch.zeros_like(x)],
+            "decoded_directions": [along @ one],
+            "random_directions": [(x - centre) @ other.T @ other for other in random],
+            "random_same_norm": [along @ other for other in random],
+        }
+        for removed, moves in moved.items():
+            correct = [((x - move)[:, :3].argmax(-1) == targets)[right[member]].double() for move in moves]
+            expected = float(torch.stack(correct).mean())
+            assert float(left.sel(removed=removed, seed=member)) == pytest.approx(expected), removed
+
+
+def test_a_metric_that_averages_over_the_examples_itself_is_refused(model: MLP, data: Dataset) -> None:
+    directions = {HOOK: random_directions(2, 20, seed=list(SEEDS)).float()}
+    with pytest.raises(
+        Refused, match=r"shape \[6\]; it gives a number for each seed and example, \[6, 500\]"
+    ):
+        remove_directions(model, data, directions, lambda output: output.mean((-1, -2)))
+
+
+def test_a_network_in_float64_takes_the_data_as_they_are_and_keeps_its_mode(
+    model: MLP, data: Dataset
+) -> None:
+    directions = {HOOK: random_directions(2, 20, seed=list(SEEDS))}
+    single = remove_directions(model.train(), data, directions, accuracy(data))
+    double = remove_directions(model.double(), data, directions, accuracy(data))
+    assert model.training
+    assert single.equals(double)
