@@ -1,14 +1,12 @@
 """What a probe's figure is held against: the same probe on labels, or along directions, that mean nothing.
 
 - Shuffled labels keep how often each class occurs and cut every tie to the activations: a probe that beats
-chance
-  on held-out examples then has a leak.
+  chance on held-out examples then has a leak.
 - A random label per type gives examples that look alike one random label, the same in training and testing.
-What a
-  probe reaches on it, it reaches by memorising types; accuracy less that is selectivity. For words a type is
-  the word. For images it is the nearest of `count` prototypes, k-means centres of the raw inputs. Few
-  prototypes make an easy control task, many a hard one: report the count. Labels are spread evenly over
-  types (the paper draws them independently), so that every class occurs.
+  What a probe reaches on it, it reaches by memorising types; accuracy less that is selectivity. For words a
+  type is the word. For images it is the nearest of `count` prototypes, k-means centres of the raw inputs. Few
+  prototypes make an easy control task, many a hard one: report the count. Labels are spread evenly over types
+  (the paper draws them independently), so that every class occurs.
 - Random directions of the same rank and norm: what removing or adding any such subspace does. Of the same variance
   besides: what removing a subspace does along which activations vary as much.
 
