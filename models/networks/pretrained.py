@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from models.networks.pretrained_files import read_network, read_tokenizer, source_of
-from models.networks.pretrained_model import LayeredPretrainedModel, PretrainedConfig, PretrainedModel
+from models.networks.pretrained_layers import LayeredPretrainedModel
+from models.networks.pretrained_model import PretrainedConfig, PretrainedModel
 from models.networks.pretrained_points import candidates
 from models.networks.pretrained_proof import looks_back_only, prove, spans_hold, trial_tokens
 from models.refusals import Refused, unknown
@@ -35,9 +36,10 @@ def load_pretrained(
     if chosen not in DTYPES:
         raise unknown("dtype for weights", chosen, DTYPES)
     source = source_of(name_or_folder)
-    network = read_network(source, dtype=getattr(torch, chosen)).to(device)
-    tokenizer = read_tokenizer(source, vocabulary=network.get_input_embeddings().num_embeddings)
-    return laid_open(network, name=source.place, tokenizer=tokenizer)
+    with torch.random.fork_rng(devices=[]):  # both libraries draw weights before they put the true ones there
+        network = read_network(source, dtype=getattr(torch, chosen)).to(device)
+        tokenizer = read_tokenizer(source, vocabulary=network.get_input_embeddings().num_embeddings)
+        return laid_open(network, name=source.place, tokenizer=tokenizer)
 
 
 def laid_open(network: Any, *, name: str, tokenizer: Any = None) -> PretrainedModel:

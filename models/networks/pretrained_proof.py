@@ -22,7 +22,8 @@ from torch import Tensor
 
 from models.networks.hooked import hook
 from models.networks.pretrained_identities import broken_by_moving, close
-from models.networks.pretrained_model import LayeredPretrainedModel, PretrainedConfig, PretrainedModel
+from models.networks.pretrained_layers import LayeredPretrainedModel
+from models.networks.pretrained_model import PretrainedConfig, PretrainedModel
 from models.networks.pretrained_points import Candidate, Layout, Route, layouts
 from models.refusals import Refused
 

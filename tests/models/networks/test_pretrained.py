@@ -14,7 +14,8 @@ from interp.refusals import Refused as RefusedByInterp
 from interp.writing.edits import Edit, edited, mean, patch, zero
 from models.networks.pretrained import load_pretrained
 from models.networks.pretrained_greedy import greedy
-from models.networks.pretrained_model import LayeredPretrainedModel, PretrainedModel
+from models.networks.pretrained_layers import LayeredPretrainedModel
+from models.networks.pretrained_model import PretrainedModel
 from models.refusals import Refused
 
 pytestmark = pytest.mark.real_data
@@ -329,17 +330,30 @@ def test_layers_and_streams_that_do_not_exist_are_refused(model: PretrainedModel
         model.member(0)
 
 
+def test_padding_at_the_end_changes_nothing_before_it_and_elsewhere_is_refused(
+    model: PretrainedModel, tokens: Tensor, acts: dict[str, Tensor]
+) -> None:
+    mask = torch.ones_like(tokens, dtype=torch.bool)
+    mask[1, 9:] = False
+    padded = tokens.masked_fill(~mask, 0)
+    with torch.no_grad():
+        assert torch.allclose(model(padded, mask=mask)[1, :9], acts["hook_logits"][1, :9], atol=1e-4)
+    with pytest.raises(Refused, match="padding stands at the end"):
+        model(padded, mask=mask.flip(1))
+
+
 def test_an_unknown_hook_is_refused_with_the_nearest(model: PretrainedModel, tokens: Tensor) -> None:
     with pytest.raises(RefusedByInterp, match=r"blocks\.0\.hook_mlp_out"):
         capture(model, tokens, "blocks.0.hook_mlp_outs")
 
 
-def test_dtypes_are_kept_and_others_refused(data_dir: Path, tokens: Tensor) -> None:
-    folder = data_dir / "stories260K"
+def test_dtypes_are_kept_and_the_global_generator_is_left_alone(data_dir: Path, tokens: Tensor) -> None:
+    folder, before = data_dir / "stories260K", torch.get_rng_state()
     for dtype in (torch.float64, torch.bfloat16):
         model = load_pretrained(folder, dtype=dtype)
         with torch.no_grad():
             assert model(tokens).dtype == model.dtype == dtype
         assert set(model.hook_dict) == set(offered())
+    assert torch.equal(torch.get_rng_state(), before)
     with pytest.raises(Refused, match="float32"):
         load_pretrained(folder, dtype="float31")

@@ -13,7 +13,8 @@ from interp.reading.capture import capture
 from interp.refusals import Refused as RefusedByInterp
 from interp.writing.edits import edited, patch, zero
 from models.networks.pretrained import laid_open
-from models.networks.pretrained_model import LayeredPretrainedModel, PretrainedModel
+from models.networks.pretrained_layers import LayeredPretrainedModel
+from models.networks.pretrained_model import PretrainedModel
 from models.refusals import Refused
 
 SMALL: dict[str, Any] = {
@@ -69,12 +70,13 @@ def network(kind: str) -> PretrainedModel:
     """A network of this architecture, its weights drawn without the global generator."""
     import transformers
 
+    randomness = torch.Generator().manual_seed(0)
+    config = transformers.AutoConfig.for_model(kind, **KINDS[kind])
     with torch.random.fork_rng():
-        torch.manual_seed(0)
-        config = transformers.AutoConfig.for_model(kind, **KINDS[kind])
         built = transformers.AutoModelForCausalLM.from_config(config)
-        for parameter in built.parameters():
-            parameter.data += 0.1 * torch.randn_like(parameter)
+    for name, parameter in built.named_parameters():
+        gain = float(parameter.ndim == 1 and name.endswith("weight"))
+        parameter.data = gain + 0.15 * torch.randn(parameter.shape, generator=randomness)
     return laid_open(built, name=kind)
 
 
