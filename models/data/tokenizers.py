@@ -72,7 +72,7 @@ class Tokenizer(ABC):
         """The number of one token. Raises `Refused`, with the nearest tokens, when there is none."""
         found = self._numbers.get(token, self._numbers.get("<unk>") if "<unk>" in self.special else None)
         if found is None:
-            raise unknown("token", token, _candidates(token, self.vocabulary))
+            raise _no_such_token(token, self.vocabulary)
         return found
 
     def _numbers_of(self, tokens: Iterable[str]) -> list[int]:
@@ -197,8 +197,13 @@ def check_special(special: Sequence[str]) -> None:
         raise Refused(f"Special tokens are given once each, not {list(special)}.")
 
 
-def _candidates(token: str, vocabulary: Sequence[str]) -> list[str]:
-    """The nearest tokens, whatever their case: else the vocabulary."""
+def _no_such_token(token: str, vocabulary: Sequence[str]) -> Refused:
+    """The refusal, with the nearest tokens whatever their case."""
     by_folded = {word.casefold(): word for word in vocabulary}
-    near = difflib.get_close_matches(token.casefold(), by_folded, n=3, cutoff=0.5)
-    return [by_folded[folded] for folded in near] or list(vocabulary)
+    near = [by_folded[name] for name in difflib.get_close_matches(token.casefold(), by_folded, cutoff=0.5)]
+    if not near:
+        return unknown("token", token, vocabulary)
+    return Refused(
+        f"There is no token {token!r}. Nearest: {', '.join(near)}. Build the tokenizer from texts that have it, or "
+        "with <unk>."
+    )

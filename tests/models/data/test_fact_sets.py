@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
 from models.data.catalogue import CATALOGUE
+from models.data.dataset import Dataset
 from models.data.digits import load_data
 from models.data.fact_sets import FACTS, load_facts
 from models.refusals import Refused
@@ -16,9 +19,14 @@ DIGESTS = {
 }
 
 
+@cache
+def loaded(name: str) -> Dataset:
+    return load_data(name)
+
+
 @pytest.mark.parametrize("name", FACTS)
 def test_the_catalogue_tells_the_truth_about_facts(name: str) -> None:
-    data, entry = load_data(name), CATALOGUE[name]
+    data, entry = loaded(name), CATALOGUE[name]
     assert tuple(data.split_counts().values()) == entry.splits
     assert (data.inputs.shape[1], data.classes, data.image_shape) == (entry.positions, entry.classes, None)
     assert data.name == name == load_facts(name).name
@@ -28,12 +36,12 @@ def test_the_catalogue_tells_the_truth_about_facts(name: str) -> None:
 
 
 def test_the_default_facts_are_4000_all_trained() -> None:
-    examples = load_data("facts").examples
+    examples = loaded("facts").examples
     assert examples.loc[examples["split"] == "network", "fact"].nunique() == 4_000
 
 
 def test_four_questions_of_the_families_are_held_out_two_to_judge_each() -> None:
-    unseen = load_data("families").examples.query("kind == 'held_out_fact'")
+    unseen = loaded("families").examples.query("kind == 'held_out_fact'")
     assert unseen.groupby("split").apply(
         lambda rows: len(rows[["subject", "relation"]].drop_duplicates())
     ).to_dict() == {
