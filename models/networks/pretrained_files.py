@@ -8,6 +8,7 @@ never run.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,13 +74,24 @@ def read_network(source: Source, *, dtype: torch.dtype) -> Any:
             attn_implementation="eager",
             output_loading_info=True,
         )
-    for what in ("missing_keys", "mismatched_keys", "unexpected_keys"):
-        if names := sorted(str(key) for key in report[what]):
-            raise BadFile(
-                f"The weights of {source.place} do not fit its config.json: {what.replace('_', ' ')} "
-                f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}."
-            )
+    _check_complete(source, network, report)
     return network.eval()
+
+
+def _check_complete(source: Source, network: Any, report: dict[str, Any]) -> None:
+    """Refuses weights that are missing, of another shape, or of more layers than config.json has.
+
+    Other entries that nobody asked for (old buffers, heads for other tasks) are common in published files and harmless.
+    """
+    own = {re.sub(r"\d+", "#", name) for name, _ in network.named_parameters()}
+    surplus = [key for key in report["unexpected_keys"] if re.sub(r"\d+", "#", str(key)) in own]
+    wrong = {"missing": report["missing_keys"], "mismatched": report["mismatched_keys"], "surplus": surplus}
+    for what, keys in wrong.items():
+        if names := sorted(str(key) for key in keys):
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise BadFile(
+                f"The weights of {source.place} do not fit its config.json: {what} {', '.join(names[:3])}{more}."
+            )
 
 
 def read_tokenizer(source: Source, *, vocabulary: int) -> Any:
