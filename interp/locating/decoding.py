@@ -145,12 +145,16 @@ def code_lengths(
     of `decode`, without the raw input.
     """
     task = _Task.of(model, data, label, untrained)
-    pairs = {net: _captured(m, data, hooks)[0] for net, m in zip(NETWORKS, (model, untrained), strict=False)}
-    names = pairs["trained"].names
-    per_hook = [
-        torch.stack([_compression(pairs[network].tensor(hook), task) for network in pairs]) for hook in names
-    ]
-    coords = {"hook": list(names), "network": list(pairs), "labels": list(LABELS), "seed": list(task.seeds)}
+    networks = {"trained": model, "untrained": untrained}
+    seen = [capture(network, data.probe, hooks) for network in networks.values()]
+    names = seen[0].names
+    per_hook = [torch.stack([_compression(acts.tensor(hook), task) for acts in seen]) for hook in names]
+    coords = {
+        "hook": list(names),
+        "network": list(networks),
+        "labels": list(LABELS),
+        "seed": list(task.seeds),
+    }
     return xr.DataArray(torch.stack(per_hook).double().cpu().numpy(), coords=coords, dims=list(coords))
 
 
