@@ -108,9 +108,11 @@ def value_of(given: Any, hook: str) -> Value:
 
 def aligned(value: Value, like: Tensor, site: Site) -> Tensor:
     """The value as a tensor that broadcasts over `like` [site.axes], with its dtype and device; see above."""
-    tensor = value.tensor.to(device=like.device, dtype=like.dtype)
-    if bool(tensor.isnan().any()):
+    if bool(
+        value.tensor.isnan().any()
+    ):  # looked for where it lies: on a GPU each look waits for all before it
         raise Refused(f"The value for {site.hook!r} holds NaN.")
+    tensor = value.tensor.to(device=like.device, dtype=like.dtype)
     if tensor.ndim == 0:
         return tensor
     dims = named_dims(value, like.shape, site)

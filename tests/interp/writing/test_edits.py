@@ -340,3 +340,22 @@ def test_plain_points_of_a_users_module_need_no_axes_to_be_read_and_written() ->
     assert all(isinstance(point, Point) for point in model.hook_dict.values())
     acts = capture(model, INPUTS + 1, DOUBLE)
     assert output(model, patch(DOUBLE, acts)).tolist() == (2 * (INPUTS + 1) + 1).sum(dim=1).tolist()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        zero(HOOK),
+        patch(HOOK, torch.ones(2, 5, 4)),
+        mean(HOOK, torch.ones(2, 7, 4), neuron=[1]),
+        resample(HOOK),
+        resample(HOOK, torch.ones(2, 7, 4)),
+        steer(HOOK, torch.ones(4), seed=7),
+        project_out(HOOK, torch.eye(4)[None, :2].expand(2, 2, 4), about=torch.ones(2, 7, 4)),
+    ],
+    ids=lambda edit: type(edit.change).__name__,
+)
+def test_values_on_the_processor_act_on_a_network_on_another_device(edit: Edit) -> None:
+    model = MLP(MLPConfig(sizes=(3, 4, 2)), seeds=[3, 7]).to("meta")
+    with edited(model, edit):
+        assert model(torch.zeros(5, 3, device="meta")).device == torch.device("meta")

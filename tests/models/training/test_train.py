@@ -16,6 +16,7 @@ from models.networks.mlp import MLP
 from models.networks.mlp_config import MLPConfig
 from models.refusals import Refused
 from models.seeds import generator
+from models.training.losses import LOSSES
 from models.training.population import Population, data_order
 from models.training.recipes import RECIPES, Recipe, recipe
 from models.training.train import Diverged, train
@@ -263,3 +264,14 @@ def test_the_cross_entropy_of_even_logits_is_log_of_the_classes() -> None:
 
     losses = cross_entropy(torch.zeros(2, 4, 10), torch.arange(4))
     assert losses.tolist() == pytest.approx([math.log(10)] * 2)
+
+
+def test_a_population_on_another_device_keeps_what_it_computes_there(blobs: Dataset) -> None:
+    """On torch's `meta` device, which mixes with no other: what a GPU would refuse is refused here, too."""
+    for each in (small(Optimizer("adam", 0.1)), small(Optimizer("sgd", 0.1), batch_size="full")):
+        members = Population(each, blobs.network, (0, 1), torch.device("meta"))
+        members._set_rates()
+        losses = LOSSES["cross_entropy"](*members._batch())
+        gradients = torch.autograd.grad(losses.sum(), members.updates.parameters)
+        members.updates.apply(members._freeze(torch.tensor([math.nan, 1.0]), gradients), 0)
+        assert {value.device.type for value in weights(members.model)} == {"meta"}
