@@ -54,13 +54,18 @@ class Questions:
         return Questions(self.inputs[part], mask, self.at[part] if isinstance(self.at, Tensor) else self.at)
 
 
-def answers(model: HookedModel, questions: Questions) -> Float[Tensor, "*seed example output"]:
-    """The output for each question, for sequences the logits at the position where the answer is due."""
+def answers(
+    model: HookedModel, questions: Questions, *, start_at_layer: int | None = None
+) -> Float[Tensor, "*seed example output"]:
+    """The output for each question, for sequences the logits at the position where the answer is due.
+
+    `start_at_layer=l`: the questions' inputs are what enters layer l.
+    """
     if questions.at is None:
-        return model(questions.inputs)  # type: ignore[no-any-return]
+        return model(questions.inputs, start_at_layer=start_at_layer)  # type: ignore[no-any-return]
     last = model.config.layers
     masked = {} if questions.mask is None else {"mask": questions.mask}
-    resid = model(questions.inputs, stop_at_layer=last, **masked)
+    resid = model(questions.inputs, start_at_layer=start_at_layer, stop_at_layer=last, **masked)
     return model(_at(resid, questions.at), start_at_layer=last).squeeze(-2)  # type: ignore[no-any-return]
 
 
