@@ -19,6 +19,8 @@ def linear(
     x: Float[Tensor, "*seed example pos fan_in"], W: Float[Tensor, "*seed fan_in fan_out"], b: Tensor | None
 ) -> Float[Tensor, "*seed example pos fan_out"]:
     """x W + b at every position; b `[*seed, fan_out]` or None."""
+    if W.ndim == 2:
+        return F.linear(x, W.mT, b)
     return affine(x.flatten(-3, -2), W, b).view(*x.shape[:-1], W.shape[-1])
 
 
