@@ -75,10 +75,10 @@ class Attention(nn.Module):
         return self._output(self.hook_z(z))
 
     def _opened(self, q: Tensor, k: Tensor, v: Tensor, real: Tensor | None) -> Tensor:
-        hidden = ~visible(q.shape[-3], causal=self.causal, real=real, device=q.device)
+        seen = visible(q.shape[-3], causal=self.causal, real=real, device=q.device)
         scores = self.hook_attn_scores(attention_scores(q, k))
-        pattern = self.hook_pattern(scores.masked_fill(hidden, -torch.inf).softmax(dim=-1))
-        return gathered(pattern.masked_fill(hidden, 0.0), v)
+        pattern = self.hook_pattern(torch.where(seen, scores, -torch.inf).softmax(dim=-1))
+        return gathered(torch.where(seen, pattern, 0.0), v)
 
     def _output(self, z: Tensor) -> Tensor:
         if not self.hook_result.listened:
@@ -110,13 +110,17 @@ def fused_attention(q: Heads, k: KeyHeads, v: KeyHeads, *, causal: bool, real: T
 def attention_scores(q: Heads, k: KeyHeads) -> Pattern:
     """How well each query fits each key: their product over sqrt(d_head)."""
     k = k.repeat_interleave(q.shape[-2] // k.shape[-2], dim=-2)
-    return torch.einsum("...qhd,...khd->...hqk", q * q.shape[-1] ** -0.5, k)
+    by_head, columns = (q * q.shape[-1] ** -0.5).transpose(-3, -2), k.movedim(-3, -1)
+    return torch.matmul(
+        by_head, columns
+    )  # head query_pos d_head, head d_head key_pos -> head query_pos key_pos
 
 
 def gathered(pattern: Pattern, v: KeyHeads) -> Heads:
     """Each head's values, weighted by its pattern."""
     v = v.repeat_interleave(pattern.shape[-3] // v.shape[-2], dim=-2)
-    return torch.einsum("...hqk,...khd->...qhd", pattern, v)
+    by_head = pattern @ v.transpose(-3, -2)  # head query_pos key_pos, head key_pos d_head
+    return by_head.transpose(-3, -2)
 
 
 def results(
