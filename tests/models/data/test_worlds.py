@@ -6,7 +6,6 @@ from itertools import product
 from math import ceil
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from hypothesis import given
