@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from boltons.fileutils import atomic_save
 from numpy.typing import NDArray
 
+from models.files import write_file
 from models.refusals import BadFile, Refused
 
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -87,5 +87,4 @@ def write_idx(path: Path, array: NDArray[Any]) -> None:
     """Write the array as an IDX file, whole or not at all; gzipped when the name ends in `.gz`."""
     content = encode_idx(array)
     content = gzip.compress(content, mtime=0) if path.suffix == ".gz" else content
-    with atomic_save(str(path), overwrite_part=True) as file:
-        file.write(content)
+    write_file(path, content)

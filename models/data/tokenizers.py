@@ -23,8 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from boltons.fileutils import atomic_save
-
+from models.files import write_file
 from models.refusals import Refused, unknown
 
 Special = Literal["<pad>", "<bos>", "<unk>"]
@@ -96,8 +95,7 @@ class Tokenizer(ABC):
 
     def save(self, path: str | Path) -> None:
         """Writes the tokenizer as JSON, whole or not at all."""
-        with atomic_save(str(path), overwrite_part=True) as file:
-            file.write(json.dumps(self.to_json(), ensure_ascii=False).encode())
+        write_file(Path(path), json.dumps(self.to_json(), ensure_ascii=False).encode())
 
 
 @dataclass(frozen=True, repr=False)

@@ -14,7 +14,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from models.networks.saving import write_file
+from models.files import write_file
 from models.refusals import BadFile, Refused
 from models.training.population import Population
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from models.data.dataset import Dataset
-from models.networks.saving import read_file, write_file
+from models.files import read_file, write_file
 from models.refusals import BadFile
 from models.training.answering import Questions, answers
 from models.training.losses import LOSSES, targets_for

@@ -87,6 +87,8 @@ class Population:
         if self.step % self.steps_per_epoch == 0:
             self.plateau.see(self.loss_sum / self.steps_per_epoch)
             self._factor = None
+        if self.step == self.steps:
+            self._check_weights()
 
     def rates(self) -> Tensor:
         """The learning rate of each seed at this step, `[seed]`."""
@@ -94,6 +96,15 @@ class Population:
         return self.plateau.factor * (
             config.optimizer.rate * factor_at(config.schedule, self.step, self.steps)
         )
+
+    def _check_weights(self) -> None:
+        """Counts a seed as diverged whose last update left weights that are not finite: no later loss will tell."""
+        finite = torch.ones(len(self.seeds), dtype=torch.bool)
+        for parameter in self.updates.parameters:
+            finite &= parameter.detach().flatten(1).isfinite().all(dim=1).cpu()
+        newly = ~finite & (self.diverged_at < 0)
+        self.diverged_at[newly] = self.step
+        self.diverged_rate[newly] = self.rates()[newly]
 
     def _set_rates(self) -> None:
         factor = factor_at(self.recipe.training.schedule, self.step, self.steps)

@@ -23,8 +23,9 @@ from pydantic import TypeAdapter, ValidationError
 from models.data.dataset import Dataset
 from models.data.digits import load_data
 from models.data.fetch import cache_folder
+from models.files import read_record
 from models.networks.hooked import population
-from models.networks.saving import load_model, read_record
+from models.networks.saving import load_model
 from models.refusals import BadFile, Refused
 from models.seeds import seed_tuple
 from models.training.digests import recipe_digest

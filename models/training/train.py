@@ -21,8 +21,9 @@ from tqdm import tqdm
 
 from models.data.dataset import Dataset
 from models.data.digits import load_data
+from models.files import FORMAT, read_record, write_file
 from models.networks.hooked import HookedModel, population
-from models.networks.saving import FORMAT, read_record, save_model, write_file
+from models.networks.saving import save_model
 from models.refusals import Refused
 from models.seeds import seed_tuple
 from models.training.checkpoints import load_checkpoint, save_checkpoint

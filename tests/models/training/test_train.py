@@ -275,3 +275,17 @@ def test_a_population_on_another_device_keeps_what_it_computes_there(blobs: Data
         gradients = torch.autograd.grad(losses.sum(), members.updates.parameters)
         members.updates.apply(members._freeze(torch.tensor([math.nan, 1.0]), gradients), 0)
         assert {value.device.type for value in weights(members.model)} == {"meta"}
+
+
+def test_a_seed_whose_last_update_breaks_its_weights_is_named_too(blobs: Dataset) -> None:
+    population = Population(
+        small(Optimizer("sgd", 0.1), epochs=1), blobs.network, (0, 1), torch.device("cpu")
+    )
+    while population.step < population.steps - 1:
+        population.advance()
+    with torch.no_grad():
+        next(population.model.parameters()).register_hook(
+            lambda gradient: gradient.index_fill(0, torch.tensor([1]), math.inf)
+        )
+    population.advance()
+    assert [(d.seed, d.step) for d in population.divergences] == [(1, population.steps)]
