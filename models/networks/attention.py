@@ -111,16 +111,15 @@ def attention_scores(q: Heads, k: KeyHeads) -> Pattern:
     """How well each query fits each key: their product over sqrt(d_head)."""
     k = k.repeat_interleave(q.shape[-2] // k.shape[-2], dim=-2)
     by_head, columns = (q * q.shape[-1] ** -0.5).transpose(-3, -2), k.movedim(-3, -1)
-    return torch.matmul(
-        by_head, columns
-    )  # head query_pos d_head, head d_head key_pos -> head query_pos key_pos
+    # head query_pos d_head, head d_head key_pos -> head query_pos key_pos
+    return torch.matmul(by_head, columns)
 
 
 def gathered(pattern: Pattern, v: KeyHeads) -> Heads:
     """Each head's values, weighted by its pattern."""
     v = v.repeat_interleave(pattern.shape[-3] // v.shape[-2], dim=-2)
-    by_head = pattern @ v.transpose(-3, -2)  # head query_pos key_pos, head key_pos d_head
-    return by_head.transpose(-3, -2)
+    # head query_pos key_pos, head key_pos d_head -> head query_pos d_head
+    return (pattern @ v.transpose(-3, -2)).transpose(-3, -2)
 
 
 def results(
