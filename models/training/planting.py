@@ -28,7 +28,7 @@ from models.training.train import one_thread
 from models.training.training_config import Optimizer
 
 EVERY = 20
-ADAM = Optimizer("adam", 1e-2)
+ADAM = Optimizer("adam", 5e-3, beta2=0.99)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def plant(
     into: str,
     keeping: Dataset,
     optimizer: Optimizer = ADAM,
-    most_steps: int = 400,
+    most_steps: int = 800,
 ) -> Planting:
     """A copy of a population that knows `facts` by the weights of the component `into`, and still knows `keeping`.
 
