@@ -40,6 +40,11 @@ def analysis(name: str, folder: Path) -> Analysis:
     if name not in found:
         raise unknown("question", name, found)
     module = _imported(name, folder)
+    for part in ("Config", "answer"):
+        if not hasattr(module, part):
+            raise Refused(
+                f"The question {name!r} lacks {part}: its file needs QUESTION, Config and answer(config)."
+            )
     return Analysis(name, found[name], module.Config, module.answer)
 
 

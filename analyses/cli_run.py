@@ -84,7 +84,7 @@ def _overview(found: Mapping[str, str]) -> str:
 
 def _parsed(asked: Analysis, rest: list[str]) -> tuple[RunOptions, Any]:
     """The run's options and the question's config, read from one command line."""
-    start = asked.config.quick() if "--quick" in rest else asked.config()
+    start = asked.config().quick() if "--quick" in rest else asked.config()
     if file := _value_of(rest, "--config", "-c"):
         start = config_of(asked.config, _settings(Path(file)), start=start)
     both = make_dataclass("Run", [("run", RunOptions), ("question", asked.config)], frozen=True)
