@@ -122,4 +122,7 @@ def _table(recipe: models.Recipe, reached: Sequence[dict[str, Any]]) -> Any:
             ["mean", "", *(f"{m.estimate:.4f} [{m.interval[0]:.4f}, {m.interval[1]:.4f}]" for m in means)]
         )
     columns = ("seed", "epochs", *(name.replace("_", " ") for name in measures))
-    return table(f"{recipe.name} on {recipe.data}: {recipe.about}", columns, rows, right=columns)
+    about = recipe.about
+    if recipe.data != models.recipe(recipe.name).data:
+        about += f"; here the first and last layer are made to fit {recipe.data}"
+    return table(f"{recipe.name} on {recipe.data}: {about}", columns, rows, right=columns)
