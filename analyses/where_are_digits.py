@@ -250,7 +250,7 @@ def notes(
         f"had seen {len(data.network):,} before.",
     ]
     if config.data == "digits":
-        said.append("The bundled digits are 8x8 pixels; D2 and D3 on MNIST are answered with --data mnist.")
+        said.append("The bundled digits are 8x8 pixels; --data mnist asks the same of 28x28 ones.")
     return said + [
         f"Seed {gone.seed} diverged at step {gone.step} (rate {gone.rate:g}) and is left out."
         for gone in trained.divergences
