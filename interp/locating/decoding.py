@@ -216,7 +216,8 @@ def _numbered(data: SplitData, label: str) -> tuple[Tensor, Tensor, tuple[object
     new = set(columns[1].unique()) - set(classes)
     if new:
         raise Refused(
-            f"{len(new)} values of {label!r} occur in the test split only ({min(new)!r} …): no probe can know them."
+            f"{len(new)} values of {label!r} occur in the test split only ({min(new)} …): no probe can know them. "
+            f"Ask for a label whose values occur in both splits."
         )
     fit, test = (torch.from_numpy(np.searchsorted(classes, column.to_numpy())).long() for column in columns)
     return fit, test, classes
