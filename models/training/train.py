@@ -120,8 +120,9 @@ class RunLog:
             )
         if begun and read_record(self.folder / "recipe.json").get("digest") != self.digest:
             raise Refused(
-                f"{self.folder} holds a run of another recipe, data set, or version of the training code or of torch: "
-                f"it cannot go on from there. Choose another folder."
+                f"{self.folder} holds a run of another recipe, data set, or version of the training code or of torch "
+                f"(other epochs, rate or batch size are another recipe): it cannot go on from there. Repeat the "
+                f"command as it was, or choose another folder."
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         if begun and self._checkpoint_file.exists():
