@@ -87,8 +87,9 @@ class Dataset:
 
         `inputs`: floats [example, feature], or images [example, row, column]. `targets`: integers [example],
         the class numbers from 0 up, or floats [example] or [example, output]. `split`: for each example
-        "network", "probe" or "test" (`models.data.splits` makes such lists). `examples`: what else is known;
-        `split` is added to it, and `label` for classes.
+        "network", "probe" or "test" (`from models.data.splits import split_at_random` to have them drawn). `examples`:
+        what else is known; `split` is added to it, and `label` for classes. A recipe is made to fit with
+        `models.recipe("digits-mlp").on(name, inputs=5, outputs=2)`.
         """
         x, image_shape = _inputs_of(inputs)
         y = _targets_of(targets)
