@@ -8,6 +8,7 @@ numbers stand in a table with a small drawing beside them; the drawing says noth
 from __future__ import annotations
 
 import base64
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from matplotlib.ticker import MaxNLocator
 
 from interp.reporting.provenance import TIME_LIKE
 from interp.reporting.wording import decimals_of, number, plural, readable, verdict_sentence, with_interval
+from interp.reporting.words import words_in
 
 FOLDED_FROM = 12
 MOST_ROWS = 500
@@ -106,6 +108,9 @@ def _content(record: Mapping[str, Any], drawings: Mapping[str, str]) -> dict[str
     return {
         **record,
         "summary": _summary(record["claims"]),
+        "in_short": _in_short(record["claims"]),
+        "rules": list(dict.fromkeys(claim["rule"] for claim in record["claims"])),
+        "words": words_in(json.dumps([record["claims"], record["notes"], *record["tables"].items()])),
         "provenance": provenance,
         "images": {name: _data_address(svg) for name, svg in drawings.items()},
         "folded_from": FOLDED_FROM,
@@ -117,6 +122,16 @@ def _summary(claims: Sequence[Mapping[str, Any]]) -> str:
     counts = {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in SIGNS}
     parts = [f"{count} {verdict}" for verdict, count in counts.items() if count]
     return f"{plural(len(claims), 'claim')}: {', '.join(parts)}." if parts else "No claims."
+
+
+def _in_short(claims: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, str]]]:
+    """The statements under their verdicts, each with its number."""
+    numbered = [(number, claim) for number, claim in enumerate(claims, start=1)]
+    found = {
+        verdict: [(number, claim["statement"]) for number, claim in numbered if claim["verdict"] == verdict]
+        for verdict in SIGNS
+    }
+    return {verdict: statements for verdict, statements in found.items() if statements}
 
 
 def _data_address(svg: str) -> str:

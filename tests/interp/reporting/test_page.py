@@ -12,9 +12,11 @@ import pandas as pd
 import pytest
 
 from interp.reporting import page as page_module
-from interp.reporting.claims import Claims
+from interp.reporting.claims import Claims, Evidence, judge
 from interp.reporting.page import strip
 from interp.reporting.report import Report, write
+from interp.reporting.rules import ExceedsControls
+from interp.reporting.words import words_in
 
 VOID = {"meta", "link", "img", "br", "line", "circle"}
 
@@ -182,3 +184,33 @@ def test_text_stands_out_in_light_in_dark_and_on_paper() -> None:
             assert contrast(palette[name], palette["paper"]) >= 4.5
         for name in ("supported", "refuted", "undecided"):
             assert contrast(palette[name], palette[f"{name}-wash"]) >= 4.5
+
+
+def test_a_rule_is_stated_once_before_the_claims_and_each_claim_points_to_its_own(
+    html: str, report: Report
+) -> None:
+    rules = list(dict.fromkeys(claim.rule for claim in report.claims))
+    before, after = html.split('<section id="claims"')
+    assert before.count('<p id="rule-') == len(rules)
+    for number, claim in enumerate(report.claims, start=1):
+        article = after.split(f'id="claim-{number}"')[1].split("</article>")[0]
+        assert f'<a href="#rule-{rules.index(claim.rule) + 1}">' in article
+        assert f'<a href="#claim-{number}">' in before
+
+
+def test_a_page_explains_the_words_it_uses_and_no_others() -> None:
+    assert list(words_in("Supported: the 95 % BCa interval lies above 0.")) == ["interval"]
+    explained = words_in("layers.0.hook_post, untrained, over 8 seeds")
+    assert list(explained) == ["seed", "hook names", "untrained network"]
+    assert words_in("nothing of ours") == {}
+
+
+def test_claims_that_share_a_rule_share_its_text() -> None:
+    values, control = [0.9, 0.8, 0.95, 0.9, 0.85, 0.9], [0.1, 0.2, 0.15, 0.1, 0.2, 0.1]
+    evidence = [
+        Evidence(statement, "nobody", "accuracy", values, ExceedsControls(), {"control": control})
+        for statement in ("The first.", "The second.")
+    ]
+    shown = page_module.page(Report("A question?", "an_analysis", {}, judge(evidence)).record(), {})
+    assert shown.count("Value minus control, seed by seed") == 1
+    assert shown.count('<a href="#rule-1">') == 2
