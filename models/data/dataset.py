@@ -201,7 +201,13 @@ def _inputs_of(
 
 
 def _targets_of(targets: ArrayLike | Tensor) -> Int64[Tensor, " example"] | Float[Tensor, "example output"]:
-    y = torch.tensor(np.asarray(targets))
+    given = np.asarray(targets)
+    if given.dtype.kind not in "biufc":
+        raise Refused(
+            f"Targets are numbers, of a class or to predict; given {given.dtype}. `pandas.factorize` numbers the "
+            "classes of names."
+        )
+    y = torch.tensor(given)
     if y.is_floating_point() and y.ndim in (1, 2):
         return y.float().reshape(len(y), -1)
     if y.ndim != 1 or y.is_complex():

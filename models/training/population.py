@@ -44,6 +44,7 @@ class Population:
         self.recipe, self.seeds = recipe, tuple(seeds)
         self.model = network_class(recipe.network)(recipe.network, seeds=seeds).to(device=device, dtype=dtype)
         self.questions = Questions.of(data, device=device, dtype=dtype, causal=self.model.causal)
+        self._check_width()
         self.targets = targets_for(config.loss, data.targets, recipe.network.outputs, dtype).to(device)
         examples = len(self.questions)
         self.batch_size = examples if config.batch_size == "full" else config.batch_size
@@ -70,6 +71,15 @@ class Population:
         """The seeds that are frozen, with step and rate."""
         rows = zip(self.seeds, self.diverged_at.tolist(), self.diverged_rate.tolist(), strict=True)
         return [Divergence(seed, step, rate) for seed, step, rate in rows if step >= 0]
+
+    def _check_width(self) -> None:
+        """Refuses data that the recipe's network does not take, and says how to make it fit."""
+        asked, taken = self.questions, self.model.example_input().shape[-1]
+        if asked.at is None and asked.inputs.shape[-1] != taken:
+            raise Refused(
+                f"The network of {self.recipe.name!r} takes {taken} numbers an example, the data have "
+                f"{asked.inputs.shape[-1]}: recipe.on(name, inputs=…, outputs=…) makes it fit."
+            )
 
     def advance(self) -> None:
         """One step of every seed that is not frozen."""

@@ -199,3 +199,8 @@ def test_a_notebook_shows_figures_and_escapes_text() -> None:
     assert "<b>mine</b>" not in html.replace("&lt;b&gt;mine&lt;/b&gt;", "")
     assert "3 classes" in html
     assert "network 3, probe 1, test 2" in repr(data)
+
+
+def test_targets_that_are_names_are_refused_with_what_to_do() -> None:
+    with pytest.raises(Refused, match=r"given <U3\. `pandas\.factorize` numbers"):
+        Dataset.from_arrays([[0.0], [1.0]], ["cat", "dog"], split=["network", "test"])

@@ -289,3 +289,10 @@ def test_a_seed_whose_last_update_breaks_its_weights_is_named_too(blobs: Dataset
         )
     population.advance()
     assert [(d.seed, d.step) for d in population.divergences] == [(1, population.steps)]
+
+
+def test_data_of_another_width_are_refused_with_what_makes_them_fit(blobs: Dataset) -> None:
+    with pytest.raises(Refused, match=r"takes 64 numbers an example, the data have 8: recipe\.on\("):
+        train(recipe("digits-mlp"), seeds=1, data=blobs)
+    fitting = recipe("digits-mlp").on("blobs", inputs=8, outputs=3).but(epochs=1)
+    assert train(fitting, seeds=1, data=blobs).model.config.sizes == (8, 32, 32, 3)
