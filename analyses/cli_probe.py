@@ -3,8 +3,8 @@
 Linear probes are fitted to each hook on the `probe` split and judged on the `test` split, for every seed, beside the
 same probes on an untrained network of the same shape and seeds, on the raw input, on shuffled labels and on a random
 label per type of input (Alain and Bengio 2016, https://arxiv.org/abs/1610.01644; Hewitt and Liang 2019,
-https://arxiv.org/abs/1909.03368). Three claims a hook: training put the label there, it is easier to read than from the
-input, and the probe reads the label rather than what inputs look like. It is built like an
+https://arxiv.org/abs/1909.03368). Three claims a hook: training makes the label easier to decode there, it is easier to
+decode than from the input, and the probe reads the label rather than what inputs look like. It is built like an
 analysis, so that `interp verify` runs it again.
 """
 

@@ -66,7 +66,11 @@ def remove_directions(
     measure = _Measure(
         model, data, metric, torch.from_numpy(disjoint_shares(len(seeds), len(data.test.inputs)))
     )
-    rows = [measure.at(hook, basis, draws=draws) for hook, basis in directions.items()]
+    untouched = measure.under()[None]
+    rows = [
+        np.concatenate([untouched, measure.at(hook, basis, draws=draws)])
+        for hook, basis in directions.items()
+    ]
     coords = {"hook": list(directions), "removed": list(REMOVED), "seed": list(seeds)}
     return xr.DataArray(np.stack(rows), coords=coords, dims=list(coords))
 
@@ -81,7 +85,7 @@ class _Measure:
     shares: Tensor
 
     def at(self, hook: str, basis: Tensor, *, draws: int) -> np.ndarray:
-        """`[removed, seed]` at one hook."""
+        """`[removed, seed]` at one hook: the decoded directions, then each control."""
         fitted = capture(self.model, self.data.probe, hook)
         known, centre = fitted.tensor(hook).to(basis), fitted[hook].mean("example")
         test = capture(self.model, self.data.test, hook).tensor(hook).to(basis)
@@ -95,7 +99,7 @@ class _Measure:
             [self.under(project_out(hook, other, about=centre)) for other in varied],
         )
         real = self.under(project_out(hook, basis, about=centre))
-        return np.stack([self.under(), real, *(np.mean(each, axis=0) for each in controls)])
+        return np.stack([real, *(np.mean(each, axis=0) for each in controls)])
 
     @torch.no_grad()
     def under(self, *edits: Edit) -> np.ndarray:

@@ -120,6 +120,7 @@ def test_any_directions_along_which_much_varies_are_no_longer_called_used() -> N
     lost_without = {name: float(1 - left.sel(removed=name)) for name in left["removed"].to_numpy()}
     assert lost_without["decoded_directions"] > lost_without["random_directions"] + 0.05
     assert abs(lost_without["decoded_directions"] - lost_without["random_same_variance"]) < 0.15
+    assert lost_without["random_same_variance"] > lost_without["random_directions"] + 0.05
 
 
 def test_every_figure_is_what_plain_arithmetic_on_the_activations_gives(model: MLP, data: Dataset) -> None:
