@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 import torch
@@ -26,6 +26,7 @@ BATCH_SIZE = 256
 SECONDS_BEFORE_PROGRESS = 2.0
 
 
+@runtime_checkable
 class LabelledData(Protocol):
     """Inputs and what is known of each."""
 
