@@ -33,10 +33,14 @@ from .reporting.rules import ExceedsControls as ExceedsControls
 from .reporting.rules import LiesWithin as LiesWithin
 from .reporting.terminal import claims_table as claims_table
 from .writing.edits import Edit as Edit
+from .writing.edits import add_noise as add_noise
 from .writing.edits import edited as edited
+from .writing.edits import freeze as freeze
 from .writing.edits import mean as mean
 from .writing.edits import patch as patch
 from .writing.edits import project_out as project_out
 from .writing.edits import resample as resample
+from .writing.edits import scale as scale
 from .writing.edits import steer as steer
 from .writing.edits import zero as zero
+from .writing.verifying import verify_effect as verify_effect

@@ -6,6 +6,8 @@ edit is one more such function.
 
 - `Resample` draws whole examples, the same donor for every seed of a population, so that the seeds stay
   comparable (resampling ablation: Chan et al. 2022, causal scrubbing).
+- `Noise` is drawn for all examples and positions at once, the same for every seed of a population.
+- `Freeze` is `Replace` by another run's activations, example for example.
 - `ProjectOut`: x - (x - c) V'V with V an orthonormal basis of the directions, c the centre (0 unless given).
   About 0 it also takes away what all examples share along V; about their mean only the differences between
   them go. Removing the directions of one linear probe leaves what another may find (Ravfogel et al. 2020;
@@ -21,7 +23,7 @@ from torch import Tensor
 
 from interp.refusals import Refused
 from interp.writing.directions import component, orthonormal, stacked_directions
-from interp.writing.values import Site, Value, aligned
+from interp.writing.values import Site, Value, aligned, named_dims
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,54 @@ class Mean:
 
 
 @dataclass(frozen=True)
+class Freeze:
+    """What it was in another run of the same examples: nothing is broadcast over them."""
+
+    reference: Value
+
+    def __call__(self, tensor: Tensor, site: Site) -> Tensor:
+        if "example" in site.axes and "example" not in named_dims(
+            self.reference, list(site.sizes(tensor).values()), site
+        ):
+            raise Refused(
+                f"Freezing {site.hook!r} takes its activations on these very examples; {self.reference!r} has "
+                "no `example` axis. Capture them, or use `patch`."
+            )
+        return aligned(self.reference, tensor, site).expand_as(tensor).contiguous()
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Its distance from a centre, times a factor."""
+
+    factor: float
+    about: Value | None
+
+    def __call__(self, tensor: Tensor, site: Site) -> Tensor:
+        if self.about is None:
+            return self.factor * tensor
+        centre = site.once("centre", lambda about=self.about: mean_over_examples(about, site))
+        from_there = aligned(centre, tensor, site)
+        return from_there + self.factor * (tensor - from_there)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Normal noise of a standard deviation, a number or one for each place."""
+
+    std: Value
+    draw: int | torch.Generator
+
+    def __call__(self, tensor: Tensor, site: Site) -> Tensor:
+        sizes = {axis: n for axis, n in site.sizes(tensor).items() if axis != "seed"}
+        randomness = site.once("randomness", lambda: generator_of(self.draw))
+        drawn = torch.randn(tuple(sizes.values()), generator=randomness, dtype=torch.float64)
+        noise = Value(0.0).relabelled(drawn, tuple(sizes))
+        spread = aligned(self.std, tensor, site)
+        return tensor + spread * aligned(noise, tensor, site)
+
+
+@dataclass(frozen=True)
 class Resample:
     """The activations of other examples: of the batch itself (no example its own donor), or of a source."""
 
@@ -62,9 +112,8 @@ class Resample:
 
     def __call__(self, tensor: Tensor, site: Site) -> Tensor:
         _require_axis("example", site)
-        randomness = site.once("randomness", self._generator)
-        place = site.axes.index("example")
-        count = tensor.shape[place]
+        randomness = site.once("randomness", lambda: generator_of(self.draw))
+        place, count = site.axes.index("example"), site.sizes(tensor)["example"]
         if self.source is None:
             return tensor.index_select(place, other_examples(count, randomness, site.hook).to(tensor.device))
         dims = _with_examples(self.source, site)
@@ -72,9 +121,6 @@ class Resample:
         donors = torch.randint(pool.shape[along], (count,), generator=randomness)
         drawn = self.source.relabelled(pool.index_select(along, donors.to(pool.device)), dims)
         return aligned(drawn, tensor, site).expand_as(tensor).contiguous()
-
-    def _generator(self) -> torch.Generator:
-        return torch.Generator().manual_seed(self.draw) if isinstance(self.draw, int) else self.draw
 
 
 @dataclass(frozen=True)
@@ -97,7 +143,7 @@ class ProjectOut:
 
     def __call__(self, tensor: Tensor, site: Site) -> Tensor:
         axis, stacked = site.once("directions", lambda: stacked_directions(self.directions, tensor, site))
-        if axis in site.positions:
+        if axis in site.positions or axis in site.by_example:
             raise Refused(
                 f"The directions at {site.hook!r} lie along {axis!r}, so the edit cannot be restricted on it."
             )
@@ -110,6 +156,20 @@ class ProjectOut:
             off_centre = tensor - aligned(centre, tensor, site)
         place = site.axes.index(axis)
         return tensor - component(off_centre.movedim(place, -1), basis).movedim(-1, place)
+
+
+def local(change: object, axis: str) -> bool:
+    """Whether what a change does at a place along this axis depends on what is at that place alone."""
+    if isinstance(change, Resample):
+        return axis != "example" or change.source is not None
+    if isinstance(change, ProjectOut):
+        return change.directions.dims is None or axis not in change.directions.dims
+    return isinstance(change, Zero | Replace | Mean | Freeze | Scale | Noise | Add)
+
+
+def generator_of(draw: int | torch.Generator) -> torch.Generator:
+    """The generator of a seed, begun anew, or the generator given, which goes on."""
+    return torch.Generator().manual_seed(draw) if isinstance(draw, int) else draw
 
 
 def mean_over_examples(reference: Value, site: Site) -> Value:

@@ -40,7 +40,7 @@ def stacked_directions(directions: Value, tensor: Tensor, site: Site) -> tuple[s
     rank = next((dim for dim in dims if dim != "seed" and dim not in site.axes), "rank")
     along = [dim for dim in dims if dim not in ("seed", rank)]
     check_names([dim for dim in dims if dim != rank], directions.seeds, site)
-    lengths = dict(zip(site.axes, tensor.shape, strict=True))
+    lengths = site.sizes(tensor)
     sizes = dict(zip(dims, directions.tensor.shape, strict=True))
     if len(along) != 1 or along == ["example"] or any(n != lengths.get(dim, n) for dim, n in sizes.items()):
         here = ", ".join(f"{axis} {n}" for axis, n in lengths.items())

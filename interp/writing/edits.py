@@ -16,18 +16,20 @@ the tensor it was given.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from interp.reading.points import axes_of, declared_axes, hook_point, seeds_of
 from interp.refusals import Refused
-from interp.writing.changes import Add, Mean, ProjectOut, Replace, Resample, Zero
-from interp.writing.places import Where, mask_of
+from interp.writing.changes import Add, Freeze, Mean, Noise, ProjectOut, Replace, Resample, Scale, Zero
+from interp.writing.places import Where
 from interp.writing.values import Site, value_of
 
 Change = Callable[[Tensor, Site], Tensor]
@@ -41,6 +43,10 @@ class Edit:
     change: Change
     where: Where = field(default_factory=Where)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.hook, str):
+            raise Refused(f"A hook is named by its name, a string; given {self.hook!r}.")
+
     def __repr__(self) -> str:
         where = f", {self.where!r}" if self.where.choices else ""
         return f"Edit({self.hook!r}, {self.change!r}{where})"
@@ -52,14 +58,17 @@ class Edit:
         _check_kept(self, tensor, changed)
         if version is not None and tensor._version != version:
             raise Refused(f"The edit {self!r} wrote into the tensor it was given: return a new one.")
-        if not site.positions:
-            return changed
-        return torch.where(mask_of(site.positions, site.axes, tensor), changed, tensor)
+        mask = site.mask(tensor)
+        return changed if mask is None else torch.where(mask, changed, tensor)
 
     def site(self, axes: tuple[str, ...], shape: Sequence[int], seeds: tuple[int, ...] | None) -> Site:
         """Where this edit acts in a tensor of these axes and lengths."""
         self.where.check_axes(self.hook, axes)
-        return Site(self.hook, axes, seeds, self.where.positions(axes, shape, seeds or ()))
+        positions, by_example = (
+            self.where.positions(axes, shape, seeds or ()),
+            self.where.by_example(axes, shape),
+        )
+        return Site(self.hook, axes, seeds, positions, by_example)
 
 
 def zero(hook: str, /, **where: Any) -> Edit:
@@ -83,7 +92,9 @@ def resample(hook: str, source: Any = None, /, *, draw: int | torch.Generator = 
     example its own donor. `draw`: the seed of the draws, begun anew by each `edited` block (the word `seed`
     is an axis here), or a CPU generator that goes on.
     """
-    return Edit(hook, Resample(None if source is None else value_of(source, hook), draw), Where.of(where))
+    return Edit(
+        hook, Resample(None if source is None else value_of(source, hook), _draw(draw)), Where.of(where)
+    )
 
 
 def patch(hook: str, value: Any, /, **where: Any) -> Edit:
@@ -96,12 +107,39 @@ def patch(hook: str, value: Any, /, **where: Any) -> Edit:
     return Edit(hook, Replace(value_of(value, hook)), Where.of(where))
 
 
+def freeze(hook: str, reference: Any, /, **where: Any) -> Edit:
+    """Holds the activation at what it was in another run of the same examples, whatever changes before it.
+
+    `reference`: those activations, example for example (path patching: Goldowsky-Dill et al. 2023,
+    https://arxiv.org/abs/2304.05969). Unlike `patch` it refuses one value for all examples.
+    """
+    return Edit(hook, Freeze(value_of(reference, hook)), Where.of(where))
+
+
+def scale(hook: str, factor: float, /, *, about: Any = None, **where: Any) -> Edit:
+    """Multiplies the distance from `about` (zero unless given; activations: their mean) by a factor."""
+    centre = None if about is None else value_of(about, hook)
+    return Edit(hook, Scale(_finite(factor, "factor", hook), centre), Where.of(where))
+
+
+def add_noise(hook: str, std: Any, /, *, draw: int | torch.Generator = 0, **where: Any) -> Edit:
+    """Adds normal noise of standard deviation `std` (a number, or one for each place), drawn from `draw`.
+
+    Drawn anew for each example and place, alike for every seed of a population, and the same in each `edited` block
+    unless `draw` is a CPU generator, which goes on (Meng et al. 2022 corrupt a subject so).
+    """
+    spread = value_of(std, hook)
+    if bool((spread.tensor < 0).any()):
+        raise Refused(f"The standard deviation of the noise at {hook!r} is below 0.")
+    return Edit(hook, Noise(spread, _draw(draw)), Where.of(where))
+
+
 def steer(hook: str, direction: Any, strength: float = 1.0, /, **where: Any) -> Edit:
     """Adds `strength` times a direction, which is taken as it is, not normalised (activation addition).
 
     `direction`: `[feature]` along the hook's last axis, one for each seed, or any labelled array.
     """
-    return Edit(hook, Add(value_of(direction, hook), float(strength)), Where.of(where))
+    return Edit(hook, Add(value_of(direction, hook), _finite(strength, "strength", hook)), Where.of(where))
 
 
 def project_out(hook: str, directions: Any, /, *, about: Any = None, **where: Any) -> Edit:
@@ -123,7 +161,7 @@ def edited(model: nn.Module, edits: Edit | Sequence[Edit]) -> Iterator[None]:
     pass for what the tensor contradicts; on leaving for an edit that never fired (unless the block itself
     raised).
     """
-    asked = (edits,) if isinstance(edits, Edit) else tuple(edits)
+    asked = edits_of(edits)
     running = [_InForce(edit, model) for edit in asked]
     handles: list[Any] = []
     try:
@@ -133,6 +171,33 @@ def edited(model: nn.Module, edits: Edit | Sequence[Edit]) -> Iterator[None]:
         for handle in handles:
             handle.remove()
     _check_fired(running)
+
+
+def edits_of(given: Edit | Sequence[Edit]) -> tuple[Edit, ...]:
+    """One edit or several, as several. Raises `Refused` for anything else."""
+    asked = (given,) if isinstance(given, Edit) else tuple(given)
+    for one in asked:
+        if not isinstance(one, Edit):
+            raise Refused(
+                f"{one!r} is no edit: make one with zero, patch, steer, … (a hook's name alone is none)."
+            )
+    return asked
+
+
+def _finite(number: Any, what: str, hook: str) -> float:
+    if (
+        isinstance(number, bool)
+        or not isinstance(number, int | float | np.number)
+        or not math.isfinite(number)
+    ):
+        raise Refused(f"The {what} at {hook!r} is a finite number; given {number!r}.")
+    return float(number)
+
+
+def _draw(draw: Any) -> int | torch.Generator:
+    if isinstance(draw, bool) or not isinstance(draw, int | np.integer | torch.Generator):
+        raise Refused(f"draw is a seed (a whole number) or a torch.Generator; given {draw!r}.")
+    return draw if isinstance(draw, torch.Generator) else int(draw)
 
 
 class _InForce:

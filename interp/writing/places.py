@@ -2,9 +2,11 @@
 
 An axis is restricted to one position (`pos=-1`), to several (`neuron=[1, 3]`), to a range (`pos=slice(2, 5)`)
 or by a mask as long as the axis (`neuron=mask`). Positions count from 0, or from the end when negative; along
-`seed` they are the seeds themselves. An axis the tensor does not have, a position beyond its end, one named
-twice, a mask of another length and an empty choice are refused: each would act elsewhere than meant, or
-nowhere.
+`seed` they are the seeds themselves. What differs from example to example (the last token of the subject, say)
+is a labelled array: `pos=` a pandas Series (a column of `examples`) or a DataArray along `example`, one position
+each, or a DataArray of truth values along `example` and the axis. An axis the tensor does not have, a position
+beyond its end, one named twice, a mask of another length, another number of examples and an empty choice are
+refused: each would act elsewhere than meant, or nowhere.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+import xarray as xr
 from torch import Tensor
 
 from interp.refusals import Refused, unknown
@@ -30,7 +34,18 @@ class Mask:
         return f"mask of {sum(self.entries)} of {len(self.entries)}"
 
 
-Choice = int | slice | tuple[int, ...] | Mask
+@dataclass(frozen=True)
+class PerExample:
+    """For each example one position, or one truth value per position."""
+
+    entries: tuple[int, ...] | tuple[tuple[bool, ...], ...]
+
+    def __repr__(self) -> str:
+        return f"per example, {len(self.entries)} of them"
+
+
+Choice = int | slice | tuple[int, ...] | Mask | PerExample
+Window = Mapping[str, slice]
 
 
 @dataclass(frozen=True)
@@ -55,24 +70,69 @@ class Where:
         for axis, _ in self.choices:
             if axis not in axes:
                 raise unknown(f"axis of {hook!r}", axis, axes)
+        if "example" not in axes and any(isinstance(choice, PerExample) for _, choice in self.choices):
+            raise Refused(
+                f"Hook {hook!r} has no `example` axis, so no position can differ from one to another."
+            )
 
     def positions(
         self, axes: Sequence[str], shape: Sequence[int], seeds: Sequence[int]
     ) -> dict[str, list[int]]:
-        """The positions selected along each restricted axis of a tensor."""
+        """The positions selected along each axis of a tensor that is restricted alike for all examples."""
         lengths = dict(zip(axes, shape, strict=True))
-        return {axis: _positions(axis, choice, lengths[axis], seeds) for axis, choice in self.choices}
+        return {
+            axis: _positions(axis, choice, lengths[axis], seeds)
+            for axis, choice in self.choices
+            if not isinstance(choice, PerExample)
+        }
+
+    def by_example(self, axes: Sequence[str], shape: Sequence[int]) -> dict[str, Tensor]:
+        """`[example, position]`, bool: what is selected along each axis restricted example by example."""
+        lengths = dict(zip(axes, shape, strict=True))
+        return {
+            axis: _table(axis, choice, examples=lengths["example"], length=lengths[axis])
+            for axis, choice in self.choices
+            if isinstance(choice, PerExample)
+        }
 
 
-def mask_of(positions: Mapping[str, Sequence[int]], axes: Sequence[str], like: Tensor) -> Tensor:
-    """A boolean tensor that broadcasts over `like`, true where every restricted axis is at its positions."""
-    mask = torch.ones([1] * like.ndim, dtype=torch.bool, device=like.device)
+def mask_of(
+    positions: Mapping[str, Sequence[int]],
+    sizes: Mapping[str, int],
+    by_example: Mapping[str, Tensor] | None = None,
+) -> Tensor:
+    """True where every restricted axis is at its positions, to be broadcast over a tensor of these axes and sizes."""
+    axes = tuple(sizes)
+    mask = torch.ones([1] * len(axes), dtype=torch.bool)
     for axis, chosen in positions.items():
-        place = axes.index(axis)
-        along = torch.zeros(like.shape[place], dtype=torch.bool, device=like.device)
+        along = torch.zeros(sizes[axis], dtype=torch.bool)
         along[list(chosen)] = True
-        mask = mask & along.view([-1 if i == place else 1 for i in range(like.ndim)])
+        mask = mask & _laid(along, (axis,), axes)
+    for axis, table in (by_example or {}).items():
+        mask = mask & _laid(table, ("example", axis), axes)
     return mask
+
+
+def _laid(mask: Tensor, dims: tuple[str, ...], axes: Sequence[str]) -> Tensor:
+    """A mask along some axes, shaped to meet a tensor of all of them."""
+    order = sorted(range(len(dims)), key=lambda i: axes.index(dims[i]))
+    mask = mask.permute(order)
+    lengths = {dims[i]: n for i, n in zip(order, mask.shape, strict=True)}
+    return mask.reshape([lengths.get(axis, 1) for axis in axes])
+
+
+def _table(axis: str, choice: PerExample, *, examples: int, length: int) -> Tensor:
+    """`[example, position]`, bool, of a choice made example by example."""
+    entries = choice.entries
+    if len(entries) != examples:
+        raise Refused(f"{axis}={choice!r}: one for each example is needed, and there are {examples}.")
+    if isinstance(entries[0], int):
+        places = torch.tensor([_place(axis, n, length) for n in entries if isinstance(n, int)])
+        return torch.nn.functional.one_hot(places, length).bool()
+    table = torch.tensor(entries)
+    if table.shape[1] != length:
+        raise Refused(f"{axis}={choice!r}: {table.shape[1]} truth values each; the axis has {length}.")
+    return table
 
 
 def _choice(axis: str, value: Any) -> Choice:
@@ -85,6 +145,8 @@ def _choice(axis: str, value: Any) -> Choice:
         return int(value)
     if isinstance(value, slice):
         return value
+    if isinstance(value, pd.Series) or (isinstance(value, xr.DataArray) and "example" in value.dims):
+        return _choice_by_example(axis, value)
     array = np.asarray(value.cpu() if isinstance(value, Tensor) else value)
     if array.ndim == 0 and array.dtype.kind in "iu":
         return int(array)
@@ -101,7 +163,27 @@ def _choice(axis: str, value: Any) -> Choice:
     return Mask(entries) if array.dtype == bool else entries
 
 
-def _positions(axis: str, choice: Choice, length: int, seeds: Sequence[int]) -> list[int]:
+def _choice_by_example(axis: str, value: pd.Series[Any] | xr.DataArray) -> Choice:
+    """What a labelled array says of each example."""
+    if axis in ("example", "seed"):
+        raise Refused(f"{axis}= cannot differ from example to example: give positions along it.")
+    dims = ("example",) if isinstance(value, pd.Series) else value.dims
+    if isinstance(value, xr.DataArray) and len(dims) == 2 and set(dims) == {"example", axis}:
+        table = np.asarray(value.transpose("example", axis).values)
+        if table.dtype == bool and table.any() and table.size:
+            return PerExample(tuple(map(tuple, table.tolist())))
+    array = np.asarray(value.values)
+    if dims != ("example",) or array.dtype.kind not in "iu" or not array.size:
+        raise Refused(
+            f"{axis}= for each example is one whole number each along `example`, or truth values along "
+            f"[example, {axis}] of which one is true; given {array.dtype} along [{', '.join(map(str, dims))}]."
+        )
+    return PerExample(tuple(int(n) for n in array))
+
+
+def _positions(
+    axis: str, choice: int | slice | tuple[int, ...] | Mask, length: int, seeds: Sequence[int]
+) -> list[int]:
     """The positions a choice selects along an axis of this length, in the order given."""
     if isinstance(choice, slice):
         found = list(range(length)[choice])
@@ -136,7 +218,7 @@ def _shown(choice: Choice) -> str:
         parts = [choice.start, choice.stop] + ([] if choice.step is None else [choice.step])
         return f"slice({', '.join(map(str, parts))})"
     if not isinstance(choice, tuple):
-        return str(choice)
+        return repr(choice)
     return (
         str(list(choice))
         if len(choice) <= 8

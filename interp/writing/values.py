@@ -8,13 +8,14 @@ two readings fit, or none does, it is refused: nothing broadcasts by position, a
 an axis of size 1.
 
 Along an axis the edit is restricted on, a value has the axis's full length (it is read at the same places),
-or one entry per selected position, or it lacks the axis.
+or one entry per selected position, or it lacks the axis. A value that overflows in the network's dtype is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,21 +23,46 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from interp.reading.activations import Activations
 from interp.refusals import Refused, unknown
+from interp.writing.places import Window, mask_of
 
 
 @dataclass(frozen=True)
 class Site:
     """Where an edit acts: the hook, its axes as they are now, the seeds, and the positions chosen.
 
-    `memory` lasts as long as the `with` block: what is costly or random is made once there (see `once`).
+    `by_example`: what is chosen example by example, bool `[example, position]`. `memory` lasts as long as the `with`
+    block: what is costly or random is made once there (see `once`). Where only a part of a tensor is there (a sweep
+    leaves out positions that cannot change), `lengths` are those of the whole and `window` says which part it is.
     """
 
     hook: str
     axes: tuple[str, ...]
     seeds: tuple[int, ...] | None
     positions: Mapping[str, Sequence[int]]
+    by_example: Mapping[str, Tensor] = field(default_factory=dict)
     memory: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)
+    lengths: Mapping[str, int] = field(default_factory=dict)
+    window: Window = field(default_factory=dict)
+
+    def sizes(self, tensor: Tensor) -> dict[str, int]:
+        """The length of each axis, of the whole where the tensor is a part."""
+        return {axis: self.lengths.get(axis, n) for axis, n in zip(self.axes, tensor.shape, strict=True)}
+
+    def windowed(self, whole: Tensor, dims: Sequence[str]) -> Tensor:
+        """The part of a whole tensor that the window shows."""
+        for axis, part in self.window.items():
+            if axis in dims and whole.shape[dims.index(axis)] > 1:
+                whole = whole[(slice(None),) * dims.index(axis) + (part,)]
+        return whole
+
+    def mask(self, tensor: Tensor) -> Tensor | None:
+        """True where the edit counts, to be broadcast over the tensor; None where that is everywhere."""
+        if not self.positions and not self.by_example:
+            return None
+        whole = mask_of(self.positions, self.sizes(tensor), self.by_example)
+        return self.windowed(whole, self.axes).to(tensor.device)
 
     def once(self, key: object, make: Any) -> Any:
         """What `make()` gave when it was first asked for in this block."""
@@ -59,7 +85,7 @@ class Value:
                 else None
             )
             data = np.array(data.values)
-        self.tensor = data if isinstance(data, Tensor) else torch.as_tensor(data)
+        self.tensor = data if isinstance(data, Tensor) else _as_tensor(data)
         if self.tensor.is_complex() or self.tensor.dtype == torch.bool:
             raise Refused(f"A value of dtype {self.tensor.dtype} is no activation: give real numbers.")
 
@@ -68,6 +94,11 @@ class Value:
         value = Value(tensor)
         value.dims, value.seeds = tuple(dims), self.seeds
         return value
+
+    @cached_property
+    def holds_nan(self) -> bool:
+        """Looked for once, and where it lies: on a GPU each look waits for all before it."""
+        return bool(self.tensor.isnan().any())
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Value):
@@ -96,6 +127,8 @@ def value_of(given: Any, hook: str) -> Value:
     if isinstance(given, Mapping):
         if hook not in given:
             raise unknown("hook in the activations given", hook, map(str, given))
+        if isinstance(given, Activations):
+            return _of_activations(given, hook)
         given = given[hook]
     if isinstance(given, Value):
         return given
@@ -106,21 +139,47 @@ def value_of(given: Any, hook: str) -> Value:
     return Value(float(given) if isinstance(given, np.number) else given)
 
 
+def _of_activations(activations: Activations, hook: str) -> Value:
+    """The activations of a hook with their axes, without a copy."""
+    value = Value(activations.tensor(hook).detach())
+    value.dims = activations.axes(hook)
+    value.seeds = activations.seeds if "seed" in value.dims else None
+    return value
+
+
+def _as_tensor(data: Any) -> Tensor:
+    try:
+        return torch.as_tensor(data)
+    except TypeError as error:
+        raise Refused(f"A value of dtype {getattr(data, 'dtype', type(data))} is no activation.") from error
+
+
 def aligned(value: Value, like: Tensor, site: Site) -> Tensor:
     """The value as a tensor that broadcasts over `like` [site.axes], with its dtype and device; see above."""
-    if bool(
-        value.tensor.isnan().any()
-    ):  # looked for where it lies: on a GPU each look waits for all before it
+    if value.holds_nan:
         raise Refused(f"The value for {site.hook!r} holds NaN.")
-    tensor = value.tensor.to(device=like.device, dtype=like.dtype)
+    tensor = _cast(value, like, site)
     if tensor.ndim == 0:
         return tensor
-    dims = named_dims(value, like.shape, site)
+    sizes = site.sizes(like)
+    dims = named_dims(value, list(sizes.values()), site)
     for axis in [axis for axis in dims if axis in site.positions]:
-        tensor = _spread(tensor, dims.index(axis), like.shape[site.axes.index(axis)], site.positions[axis])
+        tensor = _spread(tensor, dims.index(axis), sizes[axis], site.positions[axis])
+    tensor = site.windowed(tensor, dims)
     order = [dims.index(axis) for axis in site.axes if axis in dims]
-    shape = [n if axis in dims else 1 for axis, n in zip(site.axes, like.shape, strict=True)]
-    return tensor.permute(order).reshape(shape)
+    lengths = dict(zip(dims, tensor.shape, strict=True))
+    return tensor.permute(order).reshape([lengths.get(axis, 1) for axis in site.axes])
+
+
+def _cast(value: Value, like: Tensor, site: Site) -> Tensor:
+    """The value in the dtype and on the device of what it meets."""
+    given = value.tensor
+    tensor = given.to(device=like.device, dtype=like.dtype)
+    if given.dtype != like.dtype and given.device.type != "meta" and tensor.device.type != "meta":
+        overflow = tensor.isinf() & given.isfinite().to(tensor.device)
+        if bool(overflow.any()):
+            raise Refused(f"The value for {site.hook!r} is too large for the network's {like.dtype}.")
+    return tensor
 
 
 def named_dims(value: Value, shape: Sequence[int], site: Site) -> tuple[str, ...]:
@@ -160,7 +219,7 @@ def _readings(site: Site) -> list[tuple[str, ...]]:
     without = [
         tuple(a for a in axes if a not in gone) for gone in ((), ("seed",), ("example",), ("seed", "example"))
     ]
-    chosen_one = {a for a, positions in site.positions.items() if len(positions) == 1}
+    chosen_one = {a for a, positions in site.positions.items() if len(positions) == 1} | set(site.by_example)
     fewer = [tuple(a for a in dims if a not in chosen_one) for dims in without]
     ends = [(last,), ("seed", last)] if "seed" in axes else [(last,)]
     return list(dict.fromkeys(dims for dims in [*without, *fewer, *ends] if dims))

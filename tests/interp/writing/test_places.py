@@ -18,9 +18,9 @@ AXES, SHAPE, SEEDS = ("seed", "example", "pos", "neuron"), (3, 4, 5, 6), (7, 11,
 
 def selected(where: dict[str, Any]) -> np.ndarray[Any, Any]:
     """Which entries of the tensor a restriction selects."""
-    like = torch.zeros(SHAPE)
-    positions = Where.of(where).positions(AXES, SHAPE, SEEDS)
-    return mask_of(positions, AXES, like).expand(SHAPE).numpy()
+    chosen = Where.of(where)
+    positions, by_example = chosen.positions(AXES, SHAPE, SEEDS), chosen.by_example(AXES, SHAPE)
+    return mask_of(positions, dict(zip(AXES, SHAPE, strict=True)), by_example).expand(SHAPE).numpy()
 
 
 @st.composite
