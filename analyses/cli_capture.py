@@ -80,8 +80,11 @@ class CaptureOptions(Shared):
     """new folder for the activations"""
     data: Annotated[str | None, optional("NAME", "what the network was trained on")] = None
     """data set"""
-    split: Literal["network", "probe", "test", "all"] = "test"
-    """which part of it"""
+    split: Annotated[
+        Literal["network", "probe", "test", "all"] | None,
+        optional("SPLIT", "test; all where nothing is held out"),
+    ] = None
+    """which part of it: network, probe, test or all"""
     dtype: Annotated[
         Literal["float16", "bfloat16", "float32", "float64"] | None, optional("DTYPE", "the network's")
     ] = None
@@ -129,7 +132,8 @@ def given_hooks(globs: tuple[tuple[str, ...], ...], run: Path) -> tuple[str, ...
 
 
 def _examples(data: models.Dataset, options: CaptureOptions) -> models.Dataset:
-    part: models.Dataset = data if options.split == "all" else getattr(data, options.split)
+    split = options.split or ("test" if data.split_counts()["test"] else "all")
+    part: models.Dataset = data if split == "all" else getattr(data, split)
     if options.limit is None:
         return part
     if options.limit < 1:

@@ -53,6 +53,8 @@ class ProbeOptions(Shared):
     """data set"""
     probe: Literal["ridge", "logistic"] = "ridge"
     """kind of linear probe"""
+    at: Annotated[str, tyro.conf.arg(metavar="POSITION")] = "answer_pos"
+    """of sequences, where they are read: a position, or a column of the examples, as subject_last"""
     out: Annotated[Path | None, optional("DIR", "runs/RUN-probe-LABEL", "-o")] = None
     """folder for the report"""
     force: Switch = False
@@ -68,6 +70,7 @@ class Config:
     label: str
     data: str | None = None
     probe: Literal["ridge", "logistic"] = "ridge"
+    at: str | int = "answer_pos"
 
 
 def probe(arguments: Sequence[str], _questions: Path) -> int:
@@ -77,7 +80,8 @@ def probe(arguments: Sequence[str], _questions: Path) -> int:
     out = options.out or runs_folder() / f"{options.run.resolve().name}-probe-{options.label}"
     check_place(out, PROBE.name, force=options.force)
     one_thread()
-    report = answer(Config(str(options.run), hooks, options.label, options.data, options.probe))
+    at = int(options.at) if options.at.lstrip("-").isdigit() else options.at
+    report = answer(Config(str(options.run), hooks, options.label, options.data, options.probe, at))
     interp.write(report, out)
     figures = _shown(report.tables["probes"], title=f"Test accuracy of a linear probe for {options.label!r}")
     show_report(report, out, as_json=options.json, first=[figures])
@@ -89,9 +93,17 @@ def answer(config: Config) -> interp.Report:
     begun = time.monotonic()
     recipe, trained = models.load_run(config.run)
     data, model = models.load_data(config.data or recipe.data), trained.model
+    nothing_held_out = not data.split_counts()["test"]
+    data = models.halves_by_subject(data) if nothing_held_out else data
     untrained = type(model)(model.config, seeds=model.every_seed).to(device=model.device, dtype=model.dtype)
     decoding = interp.decode(
-        model, data, config.hooks, label=config.label, untrained=untrained, probe=config.probe
+        model,
+        data,
+        config.hooks,
+        label=config.label,
+        untrained=untrained,
+        probe=config.probe,
+        at=config.at,
     )
     enough = len(model.every_seed) > 1
     return interp.Report(
@@ -101,7 +113,7 @@ def answer(config: Config) -> interp.Report:
         claims=interp.judge(_evidence(decoding)) if enough else [],
         tables={"probes": _table(decoding), "every_seed": decoding.to_dataframe()},
         figures={"probes": _figure(decoding, config.label)} if enough else {},
-        notes=_notes(config, enough),
+        notes=_notes(config, data, enough=enough, nothing_held_out=nothing_held_out),
         provenance=interp.gather(
             seeds=model.every_seed,
             data={data.name: data.digest},
@@ -198,11 +210,18 @@ def _figure(decoding: interp.Decoding, label: str) -> Any:
     return interp.interval_plot(spots, measure="test accuracy of the probe", caption=caption)
 
 
-def _notes(config: Config, enough: bool) -> list[str]:
+def _notes(config: Config, data: models.Dataset, *, enough: bool, nothing_held_out: bool) -> list[str]:
     said = [
         f"The probe is a {config.probe} probe with standardised features.",
         "That a label can be read at a hook does not say that the network uses it.",
     ]
+    if data.mask is not None:
+        said.append(f"Sequences are read at {config.at!r}; the raw input is which token stands where.")
+    if nothing_held_out:
+        said.append(
+            f"Nothing of {data.name!r} is held out: probes are fitted on half of the subjects and judged on the other "
+            "half, and the network was trained on all of them."
+        )
     alone = "The run has one seed: no interval and no verdict. Train more, for example with --seeds 8."
     return said if enough else [alone, *said]
 

@@ -15,12 +15,12 @@ from analyses.cli_environment import one_thread, runs_folder
 from analyses.cli_options import Shared, Switch, optional, parse, positional
 from analyses.cli_output import say, show, show_json, table
 from analyses.cli_reports import check_writable
-from models.refusals import unknown
+from models.refusals import Refused, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MEASURES = ("test_accuracy", "test_loss")
+MEASURES = ("known", "held_out_paraphrase", "held_out_fact", "test_accuracy", "test_loss")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,13 @@ def _on(recipe: models.Recipe, data: str) -> models.Recipe:
     if data not in models.CATALOGUE:
         raise unknown("data set", data, models.CATALOGUE)
     entry = models.CATALOGUE[data]
-    return recipe.on(data, inputs=entry.features, outputs=entry.classes)
+    if entry.reads != recipe.network.reads:
+        fitting = [name for name, other in models.RECIPES.items() if other.network.reads == entry.reads]
+        raise Refused(
+            f"The network of {recipe.name!r} reads {recipe.network.reads}, and {data!r} holds {entry.reads}. Recipes "
+            f"for it: {', '.join(fitting)}."
+        )
+    return recipe.on(data, inputs=entry.width, outputs=entry.classes)
 
 
 def _reached(metrics: pd.DataFrame) -> list[dict[str, Any]]:

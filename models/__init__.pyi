@@ -7,6 +7,7 @@ from .data.fact_sets import load_facts as load_facts
 from .data.facts import Facts as Facts
 from .data.facts import Relation as Relation
 from .data.families import families as families
+from .data.halves import halves_by_subject as halves_by_subject
 from .data.morphology import with_morphology as with_morphology
 from .data.padding import pad as pad
 from .data.tokenizer_files import load_tokenizer as load_tokenizer

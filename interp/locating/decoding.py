@@ -37,6 +37,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from interp.locating.probed import ANSWER, as_features, vectors_at
 from interp.measuring.code_length import online_code_length
 from interp.measuring.controls import random_label_per_type, shuffled_labels, types_from_inputs
 from interp.measuring.geometry import class_directions
@@ -109,22 +110,25 @@ def decode(
     label: str,
     untrained: nn.Module,
     probe: str = "ridge",
+    at: str | int = ANSWER,
 ) -> Decoding:
     """Probes for `label` (a column of the examples) at each hook, with every control, for every seed at once.
 
-    `untrained` is the same population before training. Raises `Refused` for an unknown hook, label or probe, and for
-    data that a probe cannot be fitted on (see measuring/labelled.py).
+    `untrained` is the same population before training. `at`: where hooks along a sequence are read, a position or the
+    column of the examples that tells it. Raises `Refused` for an unknown hook, label or probe, and for data that a
+    probe cannot be fitted on (see measuring/labelled.py).
     """
     if probe not in PROBES:
         raise unknown("probe", probe, PROBES)
     task = _Task.of(model, data, label, untrained)
     score = _Score(PROBES[probe], task)
     raw, _ = _Score(PROBES[probe], task.of_one_seed())(_Features(*(part[None] for part in task.inputs)))
-    pairs = {net: _captured(m, data, hooks) for net, m in zip(NETWORKS, (model, untrained), strict=False)}
+    networks = zip(NETWORKS, (model, untrained), strict=False)
+    pairs = {name: _captured(network, data, hooks) for name, network in networks}
     rows, directions = [], {}
     for hook in pairs["trained"][0].names:
-        trained_scores, directions[hook] = score(_features(pairs["trained"], hook))
-        untrained_scores, _ = score(_features(pairs["untrained"], hook))
+        trained_scores, directions[hook] = score(_features(pairs["trained"], hook, at))
+        untrained_scores, _ = score(_features(pairs["untrained"], hook, at))
         rows.append(torch.stack([trained_scores, untrained_scores, raw.to(trained_scores)]))
     coords = {
         "hook": list(directions),
@@ -137,7 +141,13 @@ def decode(
 
 
 def code_lengths(
-    model: nn.Module, data: SplitData, hooks: str | Sequence[str], *, label: str, untrained: nn.Module
+    model: nn.Module,
+    data: SplitData,
+    hooks: str | Sequence[str],
+    *,
+    label: str,
+    untrained: nn.Module,
+    at: str | int = ANSWER,
 ) -> xr.DataArray:
     """How many times shorter than the uniform code a label is given the activations: `[hook, network, labels, seed]`.
 
@@ -148,7 +158,9 @@ def code_lengths(
     networks = {"trained": model, "untrained": untrained}
     seen = [capture(network, data.probe, hooks) for network in networks.values()]
     names = seen[0].names
-    per_hook = [torch.stack([_compression(acts.tensor(hook), task) for acts in seen]) for hook in names]
+    per_hook = [
+        torch.stack([_compression(vectors_at(acts, hook, at), task) for acts in seen]) for hook in names
+    ]
     coords = {
         "hook": list(names),
         "network": list(networks),
@@ -183,7 +195,7 @@ class _Task:
                 f"The untrained network needs the same seeds as the trained one, {seeds}, because they are compared "
                 f"seed by seed; it has {seeds_of(untrained)}."
             )
-        inputs = tuple(part.inputs.flatten(1) for part in (data.probe, data.test))
+        inputs = as_features(data.probe.inputs, data.test.inputs)
         fit, test, classes = _numbered(data, label)
         count = len(classes)
         fit_types, test_types = types_from_inputs(*inputs, count=count, seed=0)
@@ -193,7 +205,7 @@ class _Task:
         return cls(
             classes,
             tuple(seeds),
-            (inputs[0], inputs[1]),
+            inputs,
             torch.stack([fit.expand(every, -1), shuffled_labels(fit, seed=seeds), per_type(fit_types)]),
             torch.stack([test.expand(every, -1), shuffled_labels(test, seed=other), per_type(test_types)]),
             torch.from_numpy(disjoint_shares(every, len(test))),
@@ -260,12 +272,6 @@ def _captured(
     return capture(model, data.probe, hooks), capture(model, data.test, hooks)
 
 
-def _features(pair: tuple[Activations, Activations], hook: str) -> _Features:
-    fit, test = (acts.tensor(hook) for acts in pair)
-    if fit.ndim == 2:
-        fit, test = fit[None], test[None]
-    if fit.ndim != 3:
-        raise Refused(
-            f"{hook!r} has axes {pair[0].axes(hook)}: give hooks whose axes are example and one more."
-        )
-    return _Features(fit, test)
+def _features(pair: tuple[Activations, Activations], hook: str, at: str | int) -> _Features:
+    fit, test = (vectors_at(acts, hook, at) for acts in pair)
+    return _Features(fit, test) if fit.ndim == 3 else _Features(fit[None], test[None])

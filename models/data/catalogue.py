@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 from types import MappingProxyType
+from typing import Literal
 
 from models.refusals import Refused
 
@@ -26,6 +27,16 @@ class Entry:
     classes: int
     splits: tuple[int, int, int]
     positions: int | None = None
+
+    @property
+    def reads(self) -> Literal["numbers", "tokens"]:
+        """What a network must read to be trained on it."""
+        return "numbers" if self.positions is None else "tokens"
+
+    @property
+    def width(self) -> int:
+        """How long an example is: its numbers, or the most tokens of a sequence."""
+        return self.features if self.positions is None else self.positions
 
     @property
     def features(self) -> int:
@@ -54,8 +65,16 @@ _ENTRIES = (
         splits=(50_000, 10_000, 10_000),
     ),
     Entry(
+        "world",
+        "4,000 made-up facts: 1,000 subjects of two tokens, 4 relations, 50 objects each; 1 template, none held out",
+        image_shape=None,
+        classes=250,
+        splits=(4_000, 0, 0),
+        positions=3,
+    ),
+    Entry(
         "facts",
-        "4,000 made-up facts: 1,000 subjects of two tokens, 4 relations, 50 objects each; 3 templates, 1 held out",
+        "the same 4,000 facts in sentences: 3 templates, of each fact 1 held out",
         image_shape=None,
         classes=256,
         splits=(8_000, 2_000, 2_000),

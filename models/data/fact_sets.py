@@ -1,5 +1,7 @@
 """The facts that can be loaded by name, and what of them is held out there.
 
+`world` is `facts` in one short template, subject and relation; nothing of it is held out, so all that can be asked is
+what training taught: it has no `probe` and no `test` split (`models.halves_by_subject` makes both of what was trained).
 `facts` and `countries` hold no fact out: arbitrary facts cannot be guessed, so `probe` and `test` ask for what training
 taught, in a template that it did not use for that fact. `families` holds out 4 of its 104 questions, as Hinton did.
 """
@@ -18,19 +20,24 @@ from models.data.worlds import world
 from models.refusals import unknown
 
 FACTS: Mapping[str, Callable[[], Facts]] = MappingProxyType(
-    {"facts": world, "families": families, "countries": countries}
+    {
+        "world": lambda: world().with_templates("{subject} {relation}"),
+        "facts": world,
+        "families": families,
+        "countries": countries,
+    }
 )
-_HELD_OUT_FACTS = MappingProxyType({"facts": 0, "families": 4, "countries": 0})
+_HELD_OUT = MappingProxyType({"world": (0, 0), "facts": (0, 1), "families": (4, 1), "countries": (0, 1)})
 
 
 def load_facts(name: str) -> Facts:
-    """The facts of this name: `facts` (a world of 4,000), `families`, `countries`. `Refused` for any other."""
+    """The facts of this name: `world` and `facts` (the same 4,000), `families`, `countries`; `Refused` else."""
     if name not in FACTS:
         raise unknown("collection of facts", name, FACTS)
     return dataclasses.replace(FACTS[name](), name=name)
 
 
 def load_fact_dataset(name: str) -> Dataset:
-    """These facts as `load_data` gives them: words as tokens, of each fact one template held out."""
-    facts = load_facts(name)
-    return facts.dataset(facts.tokenizer(), held_out_facts=_HELD_OUT_FACTS[name], held_out_paraphrases=1)
+    """These facts as `load_data` gives them: words as tokens; see above for what is held out."""
+    facts, (questions, templates) = load_facts(name), _HELD_OUT[name]
+    return facts.dataset(facts.tokenizer(), held_out_facts=questions, held_out_paraphrases=templates)

@@ -130,6 +130,20 @@ class Facts:
             self, table=self.table.assign(frequency=times(frequencies, len(self), seed=seed))
         )
 
+    def with_templates(self, *templates: str) -> Facts:
+        """The same facts, each relation in these templates; the slot `{relation}` stands for its name.
+
+        `facts.with_templates("{subject} {relation}")` is the shortest. Raises `Refused` as `Relation` does.
+        """
+        relations = [
+            dataclasses.replace(
+                relation,
+                templates=tuple(template.replace("{relation}", relation.name) for template in templates),
+            )
+            for relation in self.relations
+        ]
+        return dataclasses.replace(self, relations=tuple(relations))
+
     def tokenizer(self, *, special: Sequence[Special] = ("<pad>",)) -> WordTokenizer:
         """A word-level tokenizer of all subjects, templates and objects to choose from."""
         prompts = [

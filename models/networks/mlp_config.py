@@ -46,6 +46,16 @@ class MLPConfig:
             raise Refused(f"init_scale is a finite number from 0; given {self.init_scale}.")
 
     @property
+    def reads(self) -> Literal["numbers"]:
+        """Examples are vectors of numbers."""
+        return "numbers"
+
+    @property
+    def inputs(self) -> int:
+        """How many numbers an example has."""
+        return self.sizes[0]
+
+    @property
     def outputs(self) -> int:
         """How many numbers the network gives for an example."""
         return self.sizes[-1]

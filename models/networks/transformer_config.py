@@ -89,6 +89,16 @@ class TransformerConfig:
         return "identity"
 
     @property
+    def reads(self) -> Literal["tokens"]:
+        """Examples are sequences of tokens."""
+        return "tokens"
+
+    @property
+    def inputs(self) -> int:
+        """How many tokens an example has at most."""
+        return self.context
+
+    @property
     def outputs(self) -> int:
         """How many numbers the network gives at each position."""
         return self.vocabulary

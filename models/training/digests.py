@@ -22,7 +22,13 @@ from models.training.recipes import Recipe
 
 ROOT = Path(__file__).parents[2]
 TRAINING = "models.training.population"
-INERT = ("models.data.", "models.refusals", "models.networks.families", "models.training.recipes")
+INERT = (
+    "models.data.",
+    "models.refusals",
+    "models.networks.families",
+    "models.training.recipes",
+    "models.training.fitting",
+)
 
 
 def recipe_digest(recipe: Recipe, data: Dataset) -> str:

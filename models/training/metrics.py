@@ -1,14 +1,18 @@
 """The run's log: `metrics.jsonl`, one line for each seed and epoch, cut back to the checkpoint when a run resumes.
 
-Columns: `seed, epoch, step, rate, train_loss` (mean over the epoch's batches; at epoch 0, none), and on the test split
-`test_loss` and, for classes, `test_accuracy`. A seed that diverges gets one last line with `diverged: true`.
+Columns: `seed, epoch, step, rate, train_loss` (mean over the epoch's batches; at epoch 0, none), and what `Measures`
+says: on the test split `test_loss` and, for classes, `test_accuracy`; of facts, at every tenth of the training, the
+shares answered rightly of what was trained (`known`) and of what was held out (`held_out_paraphrase`: trained facts in
+words not met for them; `held_out_fact`: questions never answered). A question with several answers counts once for
+each, and a network names one. A seed that diverges gets one last line with `diverged: true`.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +31,36 @@ Row = dict[str, Any]
 CHUNK = 1_000
 
 
-def epoch_rows(population: Population, test: Dataset) -> list[Row]:
+@dataclass(frozen=True)
+class Measures:
+    """What a run is measured by: the test split, or the kinds of questions about facts, each prompt once."""
+
+    test: Dataset | None
+    facts: Mapping[str, Dataset]
+
+    @classmethod
+    def of(cls, data: Dataset) -> Measures:
+        """The measures of a data set. Raises `Refused` where nothing is held out, but for facts."""
+        if "fact" not in data.examples:
+            return cls(data.test, {})
+        judged = data.examples["split"].ne("probe") & ~data.examples.duplicated(["fact", "template"])
+        kinds = data.examples.loc[judged, "kind"]
+        parts = {str(kind): data.subset(rows.index.to_numpy()) for kind, rows in kinds.groupby(kinds)}
+        return cls(None, {"known" if kind == "trained" else kind: part for kind, part in parts.items()})
+
+    def scores(self, population: Population) -> dict[str, list[float]]:
+        """What is measured now, a number for each seed; nothing where it is not time."""
+        if self.test is not None:
+            return test_scores(population, self.test)
+        epochs = population.recipe.training.epochs
+        if population.epoch % max(1, epochs // 10) and population.epoch != epochs:
+            return {}
+        return {name: test_scores(population, part)["test_accuracy"] for name, part in self.facts.items()}
+
+
+def epoch_rows(population: Population, measures: Measures) -> list[Row]:
     """A row for each seed that goes on, after an epoch (or before the first)."""
-    scores = test_scores(population, test)
+    scores = measures.scores(population)
     losses = (population.loss_sum / population.steps_per_epoch).tolist()
     rows = []
     for place, seed in enumerate(population.seeds):

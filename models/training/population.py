@@ -21,6 +21,7 @@ from models.networks.families import network_class
 from models.refusals import Refused
 from models.seeds import generator
 from models.training.answering import Questions, answers
+from models.training.fitting import check_fit
 from models.training.losses import LOSSES, targets_for
 from models.training.optimizers import Updates
 from models.training.recipes import Recipe
@@ -39,12 +40,12 @@ class Population:
     """The networks of a recipe's seeds, between two steps of their training."""
 
     def __init__(self, recipe: Recipe, data: Dataset, seeds: Sequence[int], device: torch.device) -> None:
+        check_fit(recipe, data)
         config = recipe.training
         dtype = getattr(torch, config.dtype)
         self.recipe, self.seeds = recipe, tuple(seeds)
         self.model = network_class(recipe.network)(recipe.network, seeds=seeds).to(device=device, dtype=dtype)
         self.questions = Questions.of(data, device=device, dtype=dtype, causal=self.model.causal)
-        self._check_width()
         self.targets = targets_for(config.loss, data.targets, recipe.network.outputs, dtype).to(device)
         examples = len(self.questions)
         self.batch_size = examples if config.batch_size == "full" else config.batch_size
@@ -71,15 +72,6 @@ class Population:
         """The seeds that are frozen, with step and rate."""
         rows = zip(self.seeds, self.diverged_at.tolist(), self.diverged_rate.tolist(), strict=True)
         return [Divergence(seed, step, rate) for seed, step, rate in rows if step >= 0]
-
-    def _check_width(self) -> None:
-        """Refuses data that the recipe's network does not take, and says how to make it fit."""
-        asked, taken = self.questions, self.model.example_input().shape[-1]
-        if asked.at is None and asked.inputs.shape[-1] != taken:
-            raise Refused(
-                f"The network of {self.recipe.name!r} takes {taken} numbers an example, the data have "
-                f"{asked.inputs.shape[-1]}: recipe.on(name, inputs=…, outputs=…) makes it fit."
-            )
 
     def advance(self) -> None:
         """One step of every seed that is not frozen."""

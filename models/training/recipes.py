@@ -3,6 +3,7 @@
 `3b1b` is the network of 3Blue1Brown's *Deep Learning*, chapters 1 and 2 (Sanderson 2017,
 https://www.3blue1brown.com/topics/neural-networks), trained as Nielsen trains his; `nielsen-30` and `nielsen-100` are
 those of Nielsen, *Neural Networks and Deep Learning* (2015), chapter 1 (http://neuralnetworksanddeeplearning.com).
+`facts` is a transformer that learns facts by heart; with arbitrary facts there is nothing else to learn.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import ClassVar
 
 from models.networks.families import NetworkConfig
 from models.networks.mlp_config import MLPConfig
+from models.networks.transformer_config import TransformerConfig
 from models.refusals import Refused, unknown
-from models.training.training_config import FORBID, Optimizer, TrainingConfig
+from models.training.training_config import FORBID, Optimizer, Schedule, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,19 @@ RECIPES: dict[str, Recipe] = {
             MLPConfig((784, 128, 64, 10), activation="relu", initialisation="kaiming"),
             "mnist",
             TrainingConfig("cross_entropy", Optimizer("adam", rate=1e-3), batch_size=128, epochs=10),
+        ),
+        Recipe(
+            "facts",
+            "transformer of 2 layers, d_model 64, 4 heads, d_mlp 256 (ReLU), Adam: 4,000 facts by heart in seconds",
+            TransformerConfig(vocabulary=250, context=3, activation="relu"),
+            "world",
+            TrainingConfig(
+                "cross_entropy",
+                Optimizer("adam", rate=5e-3, beta2=0.99),
+                batch_size=200,
+                epochs=50,
+                schedule=Schedule("cosine", factor=0.02),
+            ),
         ),
     )
 }

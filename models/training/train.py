@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from models.data.dataset import Dataset
 from models.data.digits import load_data
+from models.data.tokenizers import Tokenizer
 from models.files import FORMAT, read_record, write_file
 from models.networks.hooked import HookedModel, population
 from models.networks.saving import save_model
@@ -28,7 +29,7 @@ from models.refusals import Refused
 from models.seeds import seed_tuple
 from models.training.checkpoints import load_checkpoint, save_checkpoint
 from models.training.digests import recipe_digest
-from models.training.metrics import append_rows, cut_back, divergence_rows, epoch_rows
+from models.training.metrics import Measures, append_rows, cut_back, divergence_rows, epoch_rows
 from models.training.population import Divergence, Population
 from models.training.recipes import Recipe
 
@@ -101,7 +102,8 @@ class RunLog:
     def __init__(
         self, members: Population, data: Dataset, folder: Path | None, checkpoint_seconds: float
     ) -> None:
-        self.members, self.test, self.folder = members, data.test, folder
+        self.members, self.measures, self.folder = members, Measures.of(data), folder
+        self.tokenizer = data.tokenizer
         self.digest = recipe_digest(members.recipe, data) if folder else ""
         self.checkpoint_seconds = checkpoint_seconds
         self.rows: list[dict[str, object]] = []
@@ -112,7 +114,7 @@ class RunLog:
         if self.folder is None:
             if resume:
                 raise Refused("There is no folder to resume from: give one.")
-            return self._log(epoch_rows(self.members, self.test))
+            return self._log(epoch_rows(self.members, self.measures))
         begun = (self.folder / "recipe.json").exists()
         if begun and not resume:
             raise Refused(
@@ -129,14 +131,14 @@ class RunLog:
             load_checkpoint(self.members, self._checkpoint_file, digest=self.digest)
             self.rows = cut_back(self._metrics_file, self.members.step)
             return None
-        write_recipe(self.folder, self.members.recipe, self.digest)
+        write_recipe(self.folder, self.members.recipe, self.digest, tokenizer=self.tokenizer)
         self._metrics_file.unlink(missing_ok=True)
-        return self._log(epoch_rows(self.members, self.test))
+        return self._log(epoch_rows(self.members, self.measures))
 
     def epoch(self) -> None:
         """Logs the epoch that has ended."""
         known = {int(str(row["seed"])) for row in self.rows if row.get("diverged") is True}
-        self._log(divergence_rows(self.members, known) + epoch_rows(self.members, self.test))
+        self._log(divergence_rows(self.members, known) + epoch_rows(self.members, self.measures))
 
     def checkpoint(self) -> None:
         """Writes a checkpoint when the last one is old enough, and at the end."""
@@ -175,9 +177,12 @@ def seed_folder(run: Path, seed: int) -> Path:
     return run / f"seed-{seed}"
 
 
-def write_recipe(folder: Path, recipe: Recipe, digest: str) -> None:
-    """Writes the run's `recipe.json`."""
+def write_recipe(folder: Path, recipe: Recipe, digest: str, *, tokenizer: Tokenizer | None = None) -> None:
+    """Writes the run's `recipe.json`, and `tokenizer.json` where the data are spelt with one."""
     record = {"format": FORMAT, "digest": digest, "recipe": asdict(recipe)}
+    if tokenizer is not None:
+        tokenizer.save(folder / "tokenizer.json")
+        record["tokenizer"] = tokenizer.digest
     write_file(folder / "recipe.json", (json.dumps(record, indent=2) + "\n").encode())
 
 

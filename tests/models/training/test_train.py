@@ -4,6 +4,7 @@ import math
 import random
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -108,15 +109,26 @@ def test_float32_members_have_the_same_bits_in_populations_of_any_size(
             assert torch.equal(a, b)
 
 
+def noise_for(settings: Recipe) -> Dataset:
+    """Three batches of random examples to train on, as this recipe's network reads them, and one each to judge."""
+    randomness = generator(0, "noise")
+    batch, network = settings.training.batch_size, settings.network
+    assert isinstance(batch, int)
+    targets = torch.randint(10, (5 * batch,), generator=randomness)
+    split = ["network"] * 3 * batch + ["probe"] * batch + ["test"] * batch
+    if network.reads == "numbers":
+        inputs = torch.rand(5 * batch, network.inputs, generator=randomness)
+        return Dataset.from_arrays(inputs, targets, split=split)
+    tokens = torch.randint(network.outputs, (5 * batch, network.inputs), generator=randomness)
+    examples = pd.DataFrame({"split": split, "answer_pos": network.inputs - 1})
+    every = torch.ones_like(tokens, dtype=torch.bool)
+    return Dataset("noise", tokens, targets, examples, None, network.outputs, "for tests", mask=every)
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipes_give_a_seed_the_same_bits_whoever_trains_beside_it_and_in_whichever_place(name: str) -> None:
     settings = recipe(name).but(epochs=1)
-    randomness = generator(0, "noise")
-    batch, width = settings.training.batch_size, settings.network.sizes[0]
-    inputs = torch.rand(5 * batch, width, generator=randomness)
-    targets = torch.randint(10, (5 * batch,), generator=randomness)
-    split = ["network"] * 3 * batch + ["probe"] * batch + ["test"] * batch
-    noise = Dataset.from_arrays(inputs, targets, split=split)
+    noise = noise_for(settings)
     whole = train(settings, seeds=16, data=noise).model
     for some in ([3, 0], [15, 1, 8], [9, 2, 4, 14, 6, 12, 0]):
         part = train(settings, seeds=some, data=noise).model
