@@ -66,10 +66,10 @@ def answers(
     last = model.config.layers
     masked = {} if questions.mask is None else {"mask": questions.mask}
     resid = model(questions.inputs, start_at_layer=start_at_layer, stop_at_layer=last, **masked)
-    return model(_at(resid, questions.at), start_at_layer=last).squeeze(-2)  # type: ignore[no-any-return]
+    return model(at_answer(resid, questions.at), start_at_layer=last).squeeze(-2)  # type: ignore[no-any-return]
 
 
-def _at(resid: Float[Tensor, "*seed example pos width"], at: Tensor | int) -> Tensor:
+def at_answer(resid: Float[Tensor, "*seed example pos width"], at: Tensor | int) -> Tensor:
     """`[*seed, example, 1, width]`: each example's stream at its position."""
     if isinstance(at, int):
         return resid[..., at : at + 1, :]

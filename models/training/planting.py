@@ -3,17 +3,17 @@
 Only the component's weights are trained, on the facts to plant and on facts to keep, until the network knows both. The
 rest of the network does not move, so what the component did not hold before it holds now, and nothing else does:
 putting its old weights back must take exactly the planted facts away. The certificate measures that; where a component
-cannot hold all it is given, it says how many it holds. What comes before the component is computed once.
+cannot hold all it is given, it says how many it holds: keeping weighs more than planting, and half of each batch of
+kept facts is drawn from those nearest to being forgotten. What comes before the component is computed once.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from models.data.dataset import Dataset
@@ -21,14 +21,20 @@ from models.networks.components import Masks, weights_of
 from models.networks.hooked import HookedModel
 from models.refusals import Refused
 from models.seeds import generator
-from models.training.answering import Questions, answers
+from models.training.exams import Exam
 from models.training.losses import cross_entropy
 from models.training.optimizers import Updates
+from models.training.schedules import factor_at
 from models.training.train import one_thread
-from models.training.training_config import Optimizer
+from models.training.training_config import Optimizer, Schedule
 
-EVERY = 20
 ADAM = Optimizer("adam", 5e-3, beta2=0.99)
+LAST_RATE = 0.05
+BATCH = 200
+KEEPING = 2.0
+HARDEST = 300
+EVERY = 25
+ENOUGH = 0.995
 
 
 @dataclass(frozen=True)
@@ -64,10 +70,14 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Planting:
-    """A network with planted facts, and the certificate of what was planted where."""
+    """A network with planted facts, the certificate of what was planted where, and which facts it holds.
+
+    `held`, bool `[seed, fact]`: known, and gone with the component's old weights.
+    """
 
     model: HookedModel
     certificate: Certificate
+    held: Bool[Tensor, "seed fact"]
 
 
 def plant(
@@ -77,25 +87,24 @@ def plant(
     into: str,
     keeping: Dataset,
     optimizer: Optimizer = ADAM,
-    most_steps: int = 800,
+    most_steps: int = 300,
 ) -> Planting:
     """A copy of a population that knows `facts` by the weights of the component `into`, and still knows `keeping`.
 
-    Training ends when every seed knows all of both, or after `most_steps`. Raises `Refused` for a component that is not
-    there, and for facts in both sets with different answers.
+    Training ends when every seed knows (nearly) all of both, or after `most_steps`. Raises `Refused` for a component
+    that is not there, and for facts in both sets with different answers.
     """
     if model.seeds is None:
         raise Refused("The seed is the unit of evidence: plant in a population, of one seed or more.")
     masks = weights_of(model, into)
     with one_thread():
-        wanted, kept = _Exam.of(model, facts, into), _Exam.of(model, keeping, into)
+        exams = _Exams(Exam.of(model, facts, into), Exam.of(model, keeping, into))
         _refuse_contradictions(facts, keeping)
-        before = (wanted.known(model), kept.known(model))
-        changed = copy.deepcopy(model)
-        steps = _train(changed, masks, (wanted, kept), optimizer, most_steps)
-        after = (wanted.known(changed), kept.known(changed))
-        restored = _with_old_weights(changed, model, masks)
-        again = (wanted.known(restored), kept.known(restored))
+        before, changed = exams.known(model), copy.deepcopy(model)
+        steps = _train(changed, masks, exams, optimizer, most_steps)
+        after, restored = exams.known(changed), _with_old_weights(changed, model, masks)
+        again = exams.known(restored)
+        held = exams.planted.known(changed) & ~exams.planted.known(restored)
     certificate = Certificate(
         component=into,
         seeds=model.seeds,
@@ -110,80 +119,64 @@ def plant(
         others_moved=_moved_outside(model, changed, masks),
         steps=steps,
     )
-    return Planting(changed, certificate)
+    return Planting(changed, certificate, held)
 
 
 @dataclass(frozen=True)
-class _Exam:
-    """Facts as the component's layer meets them: what enters it (nothing before it will move), and the answers.
+class _Exams:
+    """What is to be known in the end: the planted facts and the kept ones."""
 
-    `entering [seed, example, pos, d_model]` at `layer`, or the tokens themselves where the layer is None.
-    """
+    planted: Exam
+    kept: Exam
 
-    questions: Questions
-    targets: Tensor
-    layer: int | None
-    entering: Tensor | None
+    def known(self, model: HookedModel) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Which share of each every seed knows."""
+        shares = [exam.known(model).double().mean(-1).tolist() for exam in (self.planted, self.kept)]
+        return tuple(shares[0]), tuple(shares[1])
 
-    @classmethod
-    @torch.no_grad()
-    def of(cls, model: HookedModel, facts: Dataset, component: str) -> _Exam:
-        """What the network meets before anything moves."""
-        asked = Questions.of(facts, device=model.device, dtype=model.dtype, causal=model.causal)
-        if asked.at is None:
-            raise Refused(
-                f"Facts are token sequences with a position where the answer is due; {facts.name!r} are not."
-            )
-        layer = _first_layer(model, component)
-        masked = {} if asked.mask is None else {"mask": asked.mask}
-        entering = None if layer is None else model(asked.inputs, stop_at_layer=layer, **masked)
-        return cls(asked, facts.targets.to(model.device), layer, entering)
-
-    def logits(self, model: HookedModel, rows: Tensor) -> Float[Tensor, "seed example token"]:
-        """What the network answers to some of the questions."""
-        asked = self.questions.rows(rows)
-        if self.entering is not None:
-            asked = replace(asked, inputs=self.entering[:, rows])
-        return answers(model, asked, start_at_layer=self.layer)
-
-    @torch.no_grad()
-    def known(self, model: HookedModel) -> tuple[float, ...]:
-        """Which share of the facts each seed answers rightly."""
-        every = torch.arange(len(self.targets), device=self.targets.device)
-        right = [
-            self.logits(model, rows).argmax(-1) == self.targets[rows] for rows in torch.split(every, 1_000)
-        ]
-        return tuple(torch.cat(right, dim=-1).double().mean(-1).tolist())
+    def loss(
+        self, model: HookedModel, hardest: Tensor, randomness: torch.Generator
+    ) -> Float[Tensor, " seed"]:
+        """Cross-entropy of a batch of planted facts and one of kept ones, half of it from `hardest [seed, example]`."""
+        planted = _drawn(len(self.planted.targets), BATCH, hardest, randomness)
+        chosen = _drawn(hardest.shape[1], BATCH // 2, hardest, randomness)
+        kept = torch.cat(
+            [_drawn(len(self.kept.targets), BATCH // 2, hardest, randomness), hardest.gather(1, chosen)],
+            dim=1,
+        )
+        losses = (_cross_entropy(self.planted, model, planted), _cross_entropy(self.kept, model, kept))
+        return losses[0] + KEEPING * losses[1]
 
 
-def _first_layer(model: HookedModel, component: str) -> int | None:
-    """The layer from which on a component acts; None for the embedding, which is before them all."""
-    if component.startswith("blocks."):
-        return int(component.split(".")[1])
-    return int(model.config.layers) if component.startswith(("unembed", "ln_final")) else None
-
-
-def _train(
-    model: HookedModel, masks: Masks, exams: Sequence[_Exam], optimizer: Optimizer, most_steps: int
-) -> int:
+def _train(model: HookedModel, masks: Masks, exams: _Exams, optimizer: Optimizer, most_steps: int) -> int:
+    """Trains the masked weights; returns how many steps it took."""
     named = dict(model.named_parameters())
     own = [named[name] for name in masks]
     where = [mask.to(model.device) for mask in masks.values()]
-    updates = Updates(optimizer, own)
-    updates.set_rates(torch.full((len(model.every_seed),), optimizer.rate, device=model.device))
+    updates, cosine = Updates(optimizer, own), Schedule("cosine", factor=LAST_RATE)
     for step in range(most_steps):
-        if step % EVERY == 0 and all(min(exam.known(model)) == 1.0 for exam in exams):
-            return step
-        losses = sum(_loss(model, exam, step) for exam in exams)
-        assert isinstance(losses, Tensor)
-        gradients = torch.autograd.grad(losses.sum(), own)
+        randomness = generator(step, "planting")
+        if step % EVERY == 0:
+            margins = exams.kept.margins(model)
+            if float((exams.planted.margins(model) > 0).double().mean(-1).min()) >= ENOUGH and bool(
+                (margins > 0).all()
+            ):
+                return step
+            hardest = margins.argsort(dim=-1)[:, :HARDEST]
+        rate = optimizer.rate * factor_at(cosine, step, most_steps)
+        updates.set_rates(torch.full((len(model.every_seed),), rate, device=model.device))
+        gradients = torch.autograd.grad(exams.loss(model, hardest, randomness).sum(), own)
         updates.apply([torch.where(mask, g, 0.0) for mask, g in zip(where, gradients, strict=True)], step)
     return most_steps
 
 
-def _loss(model: HookedModel, exam: _Exam, step: int, batch: int = 200) -> Tensor:
-    """The cross-entropy of a random batch, the same for every seed; `[seed]`."""
-    rows = torch.randperm(len(exam.questions), generator=generator(step, "planting"))[:batch].to(model.device)
+def _drawn(count: int, batch: int, like: Tensor, randomness: torch.Generator) -> Tensor:
+    """`[seed, example]`: row numbers below `count`, drawn without repetition, each seed's the same."""
+    drawn = torch.randperm(count, generator=randomness)[:batch].to(like.device)
+    return drawn.expand(len(like), -1)
+
+
+def _cross_entropy(exam: Exam, model: HookedModel, rows: Tensor) -> Tensor:
     return cross_entropy(exam.logits(model, rows), exam.targets[rows])
 
 
