@@ -50,8 +50,9 @@ def direct_logit_attribution(
     `answers`: the token whose logit is meant, for each example and position; `against`: the logit difference from this
     token's instead. `neurons`: each neuron of an MLP is a part, not each MLP. Returns `contribution [*seed, part,
     example, pos]` (parts are named `embed`, `pos_embed`, `blocks.0.attn[1]`, `blocks.0.attn.bias`, `blocks.0.mlp`,
-    `output.bias`), and `logit [*seed, example, pos]`, which they sum to. Needs a network that can be started after its last layer and
-    whose stream is the sum of its parts; raises `Refused` for any other, and where the parts do not sum to the logit.
+    `output.bias`), and `logit [*seed, example, pos]`, which they sum to. Needs a network that can be started after
+    its last layer and whose stream is the sum of its parts; raises `Refused` for any other, and where the parts do not
+    sum to the logit.
     """
     inputs, examples = batch_of(model, data)
     anatomy = anatomy_of(model)
