@@ -18,10 +18,11 @@ from models.networks.hooked import hook
 from models.networks.parameters import Draw
 from models.networks.positionwise import along_positions, linear
 from models.networks.rotary import rotated, rotations
+from models.networks.spans import Span
 from models.networks.transformer_config import TransformerConfig
 
 Heads = Float[Tensor, "*seed example pos head d_head"]
-KeyHeads = Float[Tensor, "*seed example pos key_head d_head"]
+KeyHeads = Float[Tensor, "*seed example key_pos key_head d_head"]
 Pattern = Float[Tensor, "*seed example head query_pos key_pos"]
 
 
@@ -57,25 +58,48 @@ class Attention(nn.Module):
         self.hook_z = hook("example", "pos", "head", "d_head")
         self.hook_result = hook("example", "pos", "head", "d_model")
 
-    def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, real: Tensor | None = None, span: Span | None = None) -> Tensor:
         """What attention adds to the residual stream, `[*seed, example, pos, d_model]`, from the normalised stream.
 
-        `real [*seed, example, pos]`: which positions may be seen (None: all).
+        `real [*seed, example, pos]`: which positions may be seen (None: all). `span`: which there are, and are wanted.
         """
-        q = self.hook_q(in_heads(linear(x, self.W_Q, self.b_Q), self.heads))
+        asking = x if span is None else span.queries(x)
+        q = self.hook_q(in_heads(linear(asking, self.W_Q, self.b_Q), self.heads))
         k = self.hook_k(in_heads(linear(x, self.W_K, self.b_K), self.key_heads))
         v = self.hook_v(in_heads(linear(x, self.W_V, self.b_V), self.key_heads))
         if self.rotary:
-            turns = self.turns[:, : x.shape[-2]]
-            q, k = self.hook_rot_q(rotated(q, turns)), self.hook_rot_k(rotated(k, turns))
+            of_queries, of_keys = self._turns(x.shape[-2], span)
+            q, k = self.hook_rot_q(rotated(q, of_queries)), self.hook_rot_k(rotated(k, of_keys))
+        if span is not None:
+            k, v = span.with_past(self.past_points[0], k), span.with_past(self.past_points[1], v)
         if self.hook_attn_scores.listened or self.hook_pattern.listened:
-            z = self._opened(q, k, v, real)
-        else:
+            z = self._opened(q, k, v, self._seen(q, k, real, span))
+        elif span is None:
             z = fused_attention(q, k, v, causal=self.causal, real=real)
+        else:
+            z = fused_attention(q, k, v, seen=self._seen(q, k, real, span))
         return self._output(self.hook_z(z))
 
-    def _opened(self, q: Tensor, k: Tensor, v: Tensor, real: Tensor | None) -> Tensor:
-        seen = visible(q.shape[-3], causal=self.causal, real=real, device=q.device)
+    @property
+    def past_points(self) -> tuple[str, str]:
+        """The hooks of the keys and values that later positions need of earlier ones."""
+        return (self.hook_rot_k if self.rotary else self.hook_k).name, self.hook_v.name  # type: ignore[return-value]
+
+    def _turns(self, length: int, span: Span | None) -> tuple[Tensor, Tensor]:
+        """The rotations of the queries and of the keys."""
+        if span is None:
+            return self.turns[:, :length], self.turns[:, :length]
+        of_keys = self.turns[:, span.first : span.first + length]
+        return of_keys if span.at is None else self.turns[:, span.at : span.at + 1], of_keys
+
+    def _seen(self, q: Tensor, k: Tensor, real: Tensor | None, span: Span | None) -> Tensor:
+        """Which key each query may see, to be broadcast over `[*seed, example, head, query_pos, key_pos]`."""
+        queries, keys = q.shape[-3], k.shape[-3]
+        if not self.causal or span is None:
+            return visible(queries, keys, causal=self.causal, real=real, device=q.device)
+        return span.visible(queries, keys, q.device)
+
+    def _opened(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> Tensor:
         scores = self.hook_attn_scores(attention_scores(q, k))
         pattern = self.hook_pattern(torch.where(seen, scores, -torch.inf).softmax(dim=-1))
         return gathered(torch.where(seen, pattern, 0.0), v)
@@ -93,18 +117,36 @@ def in_heads(x: Float[Tensor, "*any width"], heads: int) -> Float[Tensor, "*any 
     return x.view(*x.shape[:-1], heads, -1)
 
 
-def fused_attention(q: Heads, k: KeyHeads, v: KeyHeads, *, causal: bool, real: Tensor | None) -> Heads:
-    """z without scores or pattern in between; the seeds of a population are folded into the batch."""
+def fused_attention(
+    q: Heads,
+    k: KeyHeads,
+    v: KeyHeads,
+    *,
+    causal: bool = False,
+    real: Tensor | None = None,
+    seen: Tensor | None = None,
+) -> Heads:
+    """z without scores or pattern in between; the seeds of a population are folded into the batch.
+
+    `seen`: which key each query may see, where that is neither all nor (`causal`) those up to it from the first on.
+    """
     queries, keys, values = (heads.flatten(0, -4).transpose(1, 2) for heads in (q, k, v))
     z = F.scaled_dot_product_attention(
         queries,
         keys,
         values,
-        attn_mask=None if real is None else real.flatten(0, -2)[:, None, None],
+        attn_mask=_mask(real, seen),
         is_causal=causal,
         enable_gqa=q.shape[-2] != k.shape[-2],
     )
     return z.transpose(1, 2).reshape(q.shape)
+
+
+def _mask(real: Tensor | None, seen: Tensor | None) -> Tensor | None:
+    """What is to be seen as the fused kernel takes it, `[batch, 1, query_pos, key_pos]`."""
+    if real is not None:
+        return real.flatten(0, -2)[:, None, None]
+    return seen if seen is None or seen.ndim == 2 else seen.flatten(0, -4)
 
 
 def attention_scores(q: Heads, k: KeyHeads) -> Pattern:
@@ -130,9 +172,14 @@ def results(
 
 
 def visible(
-    length: int, *, causal: bool, real: Bool[Tensor, "*seed example pos"] | None, device: torch.device
+    queries: int,
+    keys: int,
+    *,
+    causal: bool,
+    real: Bool[Tensor, "*seed example key_pos"] | None,
+    device: torch.device,
 ) -> Tensor:
     """Which key each query may see, to be broadcast over `[*seed, example, head, query_pos, key_pos]`."""
-    seen = torch.ones(length, length, dtype=torch.bool, device=device)
+    seen = torch.ones(queries, keys, dtype=torch.bool, device=device)
     seen = seen.tril() if causal else seen
     return seen if real is None else seen & real[..., None, None, :]

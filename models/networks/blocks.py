@@ -13,6 +13,7 @@ from models.networks.attention import Attention
 from models.networks.hooked import hook
 from models.networks.parameters import Draw
 from models.networks.positionwise import linear, normalization
+from models.networks.spans import Span
 from models.networks.transformer_config import TransformerConfig
 
 
@@ -96,11 +97,14 @@ class Block(nn.Module):
             self.hook_mlp_out = hook(*stream)
         self.hook_resid_post = hook(*stream)
 
-    def forward(self, resid: Tensor, real: Tensor | None = None) -> Tensor:
+    def forward(self, resid: Tensor, real: Tensor | None = None, span: Span | None = None) -> Tensor:
         """The residual stream after this layer, `[*seed, example, pos, d_model]`, from the one before it."""
         resid = self.hook_resid_pre(resid)
         if self.attn is not None:
-            resid = resid + self.hook_attn_out(self.attn(self.ln1(resid), real))
+            added = self.hook_attn_out(self.attn(self.ln1(resid), real, span))
+            resid = (resid if span is None else span.queries(resid)) + added
+        elif span is not None:
+            resid = span.queries(resid)
         if self.attn is not None and self.mlp is not None:
             resid = self.hook_resid_mid(resid)
         if self.mlp is not None:
