@@ -17,13 +17,14 @@ from .data.tokenizers import WordTokenizer as WordTokenizer
 from .data.worlds import world as world
 from .networks.components import components as components
 from .networks.families import network_class as network_class
+from .networks.generation import generate as generate
+from .networks.generation import next_probabilities as next_probabilities
 from .networks.hooked import HookedModel as HookedModel
 from .networks.hooked import hook as hook
 from .networks.hooked import population as population
 from .networks.mlp import MLP as MLP
 from .networks.mlp_config import MLPConfig as MLPConfig
 from .networks.pretrained import load_pretrained as load_pretrained
-from .networks.pretrained_greedy import greedy as greedy
 from .networks.saving import load_model as load_model
 from .networks.saving import save_model as save_model
 from .networks.transformer import Transformer as Transformer

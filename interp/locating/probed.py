@@ -69,7 +69,7 @@ def as_features(
     """The inputs of both splits as numbers: vectors as they are, tokens as which stands where (of those in `fit`)."""
     if fit.is_floating_point():
         return fit.flatten(1), test.flatten(1)
-    seen = [column.unique() for column in fit.unbind(1)]
+    seen = [torch.unique(column) for column in fit.unbind(1)]
 
     def one_hot(tokens: Tensor) -> Tensor:
         parts = [column[:, None] == known for column, known in zip(tokens.unbind(1), seen, strict=True)]

@@ -13,7 +13,7 @@ from interp.reading.capture import capture
 from interp.refusals import Refused as RefusedByInterp
 from interp.writing.edits import Edit, edited, mean, patch, zero
 from models.networks.pretrained import load_pretrained
-from models.networks.pretrained_greedy import greedy
+from models.networks.generation import generate
 from models.networks.pretrained_layers import LayeredPretrainedModel
 from models.networks.pretrained_model import PretrainedModel
 from models.refusals import Refused
@@ -72,7 +72,7 @@ def test_the_whole_vocabulary_is_offered_and_nothing_else(model: PretrainedModel
 
 
 def test_it_tells_the_published_story(model: PretrainedModel, published: str) -> None:
-    story = greedy(model, torch.tensor([[1]]), count=256)
+    story = generate(model, torch.tensor([[1]]), count=256)
     assert story.shape == (1, 257)
     assert model.decode(story[0]).strip() == published
 
@@ -318,7 +318,7 @@ def test_what_are_no_tokens_is_refused(model: PretrainedModel, wrong: Tensor, sa
 
 def test_a_story_longer_than_the_context_is_refused(model: PretrainedModel) -> None:
     with pytest.raises(Refused, match="ask for at most 512"):
-        greedy(model, torch.tensor([[1]]), count=513)
+        generate(model, torch.tensor([[1]]), count=513)
 
 
 def test_layers_and_streams_that_do_not_exist_are_refused(model: PretrainedModel, tokens: Tensor) -> None:

@@ -1,0 +1,172 @@
+"""Continuing sequences: greedy and drawn, with kept keys and values and without."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import softmax
+from torch import Tensor, nn
+
+from interp.writing.edits import edited, zero
+from models.networks.generation import WholeReading, generate, next_probabilities
+from models.networks.key_value_cache import CachedReading
+from models.networks.mlp import MLP
+from models.networks.mlp_config import MLPConfig
+from models.networks.transformer import Transformer
+from models.networks.transformer_config import TransformerConfig
+from models.refusals import Refused
+
+SHAPES = {
+    "learned positions": {},
+    "rotary": {"positions": "rotary"},
+    "no positions, shared keys": {"positions": "none", "heads": 4, "key_heads": 2},
+    "one key head, rotary": {"positions": "rotary", "heads": 4, "key_heads": 1},
+    "gated, RMSNorm": {"gated": True, "normalization": "rmsnorm", "activation": "silu"},
+    "attention only, tied": {"d_mlp": 0, "tied": True},
+    "MLPs only": {"heads": 0, "unembedding_bias": True},
+    "odd heads, no norm": {"heads": 3, "d_head": 6, "normalization": "none"},
+}
+
+
+def network(seeds: int | tuple[int, ...] = 0, **changes: object) -> Transformer:
+    settings: dict[str, object] = {"layers": 2, "d_model": 16, "heads": 2, "d_mlp": 24}
+    return Transformer(TransformerConfig(20, 12, **(settings | changes)), seeds=seeds)  # type: ignore[arg-type]
+
+
+def prompts(*shape: int) -> Tensor:
+    return torch.randint(20, shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("seeds", [0, (5, 3)])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_kept_keys_and_values_give_what_reading_everything_gives(
+    shape: str, seeds: int | tuple[int, ...]
+) -> None:
+    model = network(seeds, **SHAPES[shape])
+    tokens = prompts(*(() if seeds == 0 else (2,)), 3, 12)
+    cached, whole = CachedReading(model, tokens.shape[:-1], longest=12), WholeReading(model)
+    with torch.no_grad():
+        for piece in (tokens[..., :4], *tokens[..., 4:].split(1, dim=-1)):
+            torch.testing.assert_close(cached.after(piece), whole.after(piece), rtol=0, atol=1e-5)
+
+
+def test_greedy_takes_the_likeliest_token_of_a_whole_pass_each_time() -> None:
+    model, tokens = network(), prompts(3, 4)
+    expected = tokens
+    for _ in range(9):
+        expected = torch.cat([expected, model(expected)[:, -1:].argmax(-1)], dim=-1)
+    assert torch.equal(generate(model, tokens, count=9), expected)
+    assert torch.equal(generate(model, tokens, count=0), tokens)
+
+
+def counting() -> Transformer:
+    """A network whose weights say it: after token n comes n + 1, after the last the first."""
+    config = TransformerConfig(5, 20, layers=0, d_model=5, heads=0, normalization="none", positions="none")
+    model = Transformer(config)
+    with torch.no_grad():
+        model.embed.W_E.copy_(torch.eye(5))
+        assert isinstance(model.unembed.W_U, nn.Parameter)
+        model.unembed.W_U.copy_(torch.eye(5).roll(1, dims=1) * 3)
+    return model
+
+
+def test_a_network_that_counts_counts() -> None:
+    assert generate(counting(), torch.tensor([[3]]), count=6).tolist() == [[3, 4, 0, 1, 2, 3, 4]]
+
+
+def test_an_edit_in_force_acts_on_every_step() -> None:
+    model, tokens = network(), prompts(6, 4)
+    with edited(model, zero("blocks.0.hook_resid_post", pos=2)), torch.no_grad():
+        changed = generate(model, tokens, count=8)
+        expected = tokens
+        for _ in range(8):
+            expected = torch.cat([expected, model(expected)[:, -1:].argmax(-1)], dim=-1)
+    assert torch.equal(changed, expected)
+    assert not torch.equal(changed, generate(model, tokens, count=8))
+
+
+def test_reading_at_a_hook_changes_nothing() -> None:
+    model, tokens = network((1, 2), positions="rotary"), prompts(3, 4)
+    seen: list[Tensor] = []
+    handle = model.hook_dict["blocks.1.attn.hook_pattern"].register_forward_hook(
+        lambda module, inputs, output: seen.append(output)
+    )
+    watched = generate(model, tokens, count=3, temperature=1.0)
+    handle.remove()
+    assert [pattern.shape[-1] for pattern in seen] == [4, 5, 6]
+    assert torch.equal(watched, generate(model, tokens, count=3, temperature=1.0))
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
+def test_probabilities_are_the_softmax_at_that_temperature(temperature: float) -> None:
+    logits = torch.randn(3, 7, generator=torch.Generator().manual_seed(0))
+    expected = softmax(logits.double().numpy() / temperature, axis=-1)
+    np.testing.assert_allclose(next_probabilities(logits, temperature=temperature), expected, rtol=1e-12)
+
+
+def test_top_k_leaves_the_likeliest_in_their_proportions() -> None:
+    logits = torch.tensor([0.0, math.log(3), -1.0, math.log(6)])
+    chances = next_probabilities(logits, temperature=1.0, top_k=2)
+    torch.testing.assert_close(chances, torch.tensor([0, 1 / 3, 0, 2 / 3], dtype=torch.float64))
+
+
+def test_tokens_are_drawn_as_often_as_their_probabilities_say() -> None:
+    drawn = generate(counting(), torch.zeros(20_000, 1, dtype=torch.int64), count=1, temperature=2.0)[:, 1]
+    shares = drawn.bincount(minlength=5) / 20_000
+    expected = next_probabilities(counting()(torch.zeros(1, 1, dtype=torch.int64))[0, 0], temperature=2.0)
+    torch.testing.assert_close(shares.double(), expected.detach(), rtol=0, atol=0.012)
+    only = generate(counting(), torch.zeros(200, 1, dtype=torch.int64), count=1, temperature=9.0, top_k=1)
+    assert only[:, 1].tolist() == [1] * 200
+
+
+def test_the_seed_says_what_is_drawn_and_members_write_as_they_would_alone() -> None:
+    several, tokens = network((4, 9)), prompts(3, 2)
+    first = generate(several, tokens, count=10, temperature=1.5, seed=3)
+    assert torch.equal(first, generate(several, tokens, count=10, temperature=1.5, seed=3))
+    assert not torch.equal(first, generate(several, tokens, count=10, temperature=1.5, seed=4))
+    alone = generate(several.member(9), tokens, count=10, temperature=1.5, seed=3)
+    assert torch.equal(first[1], alone)
+    assert not torch.equal(first[0], first[1])
+
+
+REFUSED = {
+    "a temperature below 0": ({"temperature": -0.5}, "from 0 .the likeliest token. up, 1 as trained; given -0.5"),
+    "a temperature that is no number": ({"temperature": math.nan}, "given nan"),
+    "a top-k of 0": ({"temperature": 1.0, "top_k": 0}, "drawn from, 1.*; given 0"),
+    "a top-k above the vocabulary": ({"temperature": 1.0, "top_k": 21}, "1 to 20, the size of the vocabulary"),
+    "a top-k without a temperature": ({"top_k": 3}, "temperature 0 draws nothing: give a temperature"),
+    "more than the context holds": ({"count": 10}, "4 tokens and 10 more .* context is 12: ask for at most 9"),
+    "a count below 0": ({"count": -1}, "at least 0; given -1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_wrong_settings_are_refused(case: str) -> None:
+    settings, explained = REFUSED[case]
+    with pytest.raises(Refused, match=explained):
+        generate(network(), prompts(2, 4), **({"count": 2} | settings))  # type: ignore[arg-type]
+
+
+def test_prompts_that_are_too_long_or_hold_unknown_tokens_are_refused() -> None:
+    with pytest.raises(Refused, match="The prompt has 13 tokens, and the context is 12"):
+        generate(network(), prompts(2, 13), count=1)
+    with pytest.raises(Refused, match="There is no token 20: the vocabulary has 20, from 0 up"):
+        generate(network(), torch.tensor([[3, 20]]), count=1)
+
+
+def test_networks_that_do_not_generate_say_why() -> None:
+    with pytest.raises(Refused, match=r"This MLP does not generate: its logits are \[example, class\]"):
+        generate(MLP(MLPConfig((4, 2))), prompts(2, 4), count=1)
+    with pytest.raises(Refused, match="also looks at what comes after"):
+        generate(network(causal=False), prompts(2, 4), count=1)
+
+
+def test_broken_weights_are_not_taken_for_an_answer() -> None:
+    model = network()
+    with torch.no_grad():
+        model.embed.W_E.fill_(math.nan)
+    with pytest.raises(Refused, match="logits are NaN"):
+        generate(model, prompts(2, 4), count=1)
