@@ -37,6 +37,7 @@ class Cursor:
 class Recorder:
     """Reads one hook point; `buffer` holds the examples so far along the axis `example_axis`."""
 
+    reads_only = True  # recurrent layers call a hook that edits once a step, and readers once, at the end
     axes: tuple[str, ...]
     buffer: Tensor
 

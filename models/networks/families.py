@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from models.networks.mlp_config import MLPConfig
+from models.networks.recurrent_config import RecurrentConfig
 from models.networks.transformer_config import TransformerConfig
 
 if TYPE_CHECKING:
     from models.networks.hooked import HookedModel
 
-NetworkConfig = Annotated[MLPConfig | TransformerConfig, Field(discriminator="family")]
+NetworkConfig = Annotated[MLPConfig | TransformerConfig | RecurrentConfig, Field(discriminator="family")]
 
-CLASSES = {"mlp": "models.networks.mlp:MLP", "transformer": "models.networks.transformer:Transformer"}
+CLASSES = {
+    "mlp": "models.networks.mlp:MLP",
+    "transformer": "models.networks.transformer:Transformer",
+    "recurrent": "models.networks.recurrent:Recurrent",
+}
 
 
 def network_class(config: NetworkConfig) -> type[HookedModel]:

@@ -24,6 +24,10 @@ class Draw:
         """Numbers from N(0, std^2)."""
         return self._each(lambda randomness: torch.randn(shape, generator=randomness) * std)
 
+    def uniform(self, *shape: int, bound: float) -> nn.Parameter:
+        """Numbers between -bound and bound, all as likely."""
+        return self._each(lambda randomness: (2 * torch.rand(shape, generator=randomness) - 1) * bound)
+
     def constant(self, *shape: int, value: float = 0.0) -> nn.Parameter:
         """The same number everywhere."""
         return self._each(lambda _: torch.full(shape, value))

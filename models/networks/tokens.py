@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from models.networks.transformer_config import TransformerConfig
 from models.refusals import Refused
 
 
-def check_tokens(tokens: Tensor, config: TransformerConfig, *, seeds: Sequence[int] | None) -> None:
+class ReadsTokens(Protocol):
+    """What the config of a network of tokens says of them: how many there are, and the most positions (None: any)."""
+
+    @property
+    def vocabulary(self) -> int: ...
+
+    @property
+    def context(self) -> int | None: ...
+
+
+def check_tokens(tokens: Tensor, config: ReadsTokens, *, seeds: Sequence[int] | None) -> None:
     """Refuses what is not `[example, pos]` (or, in a population, `[seed, example, pos]`) of known tokens, int64."""
     shapes = "[example, pos]" if seeds is None else f"[example, pos] or [{len(seeds)} seeds, example, pos]"
     fits = tokens.ndim == 2 or (seeds is not None and tokens.ndim == 3 and len(tokens) == len(seeds))
@@ -21,7 +31,7 @@ def check_tokens(tokens: Tensor, config: TransformerConfig, *, seeds: Sequence[i
         raise Refused(
             f"Tokens are whole numbers of dtype torch.int64; given {tokens.dtype}, shape {tuple(tokens.shape)}."
         )
-    if tokens.shape[-1] > config.context:
+    if config.context is not None and tokens.shape[-1] > config.context:
         raise Refused(
             f"The context is {config.context} positions; given sequences of {tokens.shape[-1]}, shape "
             f"{tuple(tokens.shape)}. Cut them, or build the network with a longer context."

@@ -18,9 +18,9 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.networks.blocks import Block
+from models.networks.embedding import Embedding
 from models.networks.hooked import HookedModel, hook, layers_between
 from models.networks.parameters import Draw
 from models.networks.positionwise import linear, normalization
@@ -28,24 +28,6 @@ from models.networks.spans import Span, span_of
 from models.networks.tokens import check_mask, check_tokens
 from models.networks.transformer_config import TransformerConfig
 from models.refusals import Refused
-
-
-class Embedding(nn.Module):
-    """`W_E [*seed, token, d_model]`; a population's tables lie one after the other, and each seed looks in its own."""
-
-    def __init__(self, config: TransformerConfig, draw: Draw) -> None:
-        super().__init__()
-        self.W_E = draw.normal(
-            config.vocabulary, config.d_model, std=config.init_scale * config.d_model**-0.5
-        )
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """`[*seed, example, pos, d_model]` of `tokens [*seed, example, pos]`, shared by all seeds or one for each."""
-        if self.W_E.ndim == 2:
-            return F.embedding(tokens, self.W_E)
-        seeds, vocabulary, _ = self.W_E.shape
-        offsets = torch.arange(0, seeds * vocabulary, vocabulary, device=tokens.device)
-        return F.embedding(tokens + offsets[:, None, None], self.W_E.flatten(0, 1))
 
 
 class PositionEmbedding(nn.Module):
@@ -83,7 +65,7 @@ class Transformer(HookedModel):
         super().__init__(config, seeds)
         self.causal = config.causal
         draw = Draw(self.every_seed, alone=self.seeds is None)
-        self.embed = Embedding(config, draw)
+        self.embed = Embedding(config.vocabulary, config.d_model, draw, scale=config.init_scale)
         self.hook_embed = hook("example", "pos", "d_model")
         if config.positions == "learned":
             self.pos_embed = PositionEmbedding(config, draw)

@@ -14,6 +14,7 @@ from torch import Tensor
 from models.networks.families import network_class
 from models.networks.hooked import HookedModel, population
 from models.networks.mlp_config import MLPConfig
+from models.networks.recurrent_config import RecurrentConfig
 from models.networks.saving import load_model, save_model
 from models.networks.transformer_config import TransformerConfig
 from models.refusals import Refused
@@ -51,6 +52,21 @@ def _transformer(layers: int = 2, **changes: Any) -> Case:
     )
 
 
+def _recurrent(cell: Any, *, gates: str, tokens: bool = False, **changes: Any) -> Case:
+    """Seven sequences of five positions; cell and gates are laid open upon request."""
+    reads = {"vocabulary": 11, "d_model": 6} if tokens else {"features": 3}
+    config = RecurrentConfig(8, 4, cell=cell, layers=2, **reads, **changes)
+    return Case(
+        config,
+        (lambda randomness: torch.randint(11, (7, 5), generator=randomness))
+        if tokens
+        else lambda randomness: torch.rand(7, 5, 3, generator=randomness, dtype=torch.float64),
+        2,
+        entry=("hook_embed",) if tokens else ("hook_input",),
+        upon_request=tuple(f"hook_{gate}" for gate in gates),
+    )
+
+
 CASES = {
     "mlp, three sigmoid layers": Case(
         MLPConfig((12, 9, 8, 4), activation="sigmoid", output="sigmoid", initialisation="normal"),
@@ -82,6 +98,12 @@ CASES = {
     "transformer, attention alone": _transformer(d_mlp=0, positions="none"),
     "transformer, MLPs alone": _transformer(heads=0, activation="relu"),
     "transformer, no layers": _transformer(0),
+    "tanh network of numbers": _recurrent("rnn", gates=""),
+    "lstm of numbers": _recurrent("lstm", gates="ifgoc", forget_bias=1.0),
+    "gru of numbers, answers everywhere": _recurrent("gru", gates="rzn", answers="each"),
+    "tanh network of tokens, answers everywhere": _recurrent("rnn", gates="", tokens=True, answers="each"),
+    "lstm of tokens, answers everywhere": _recurrent("lstm", gates="ifgoc", tokens=True, answers="each"),
+    "gru of tokens": _recurrent("gru", gates="rzn", tokens=True),
 }
 SEEDS = (4, 0, 7)
 
@@ -272,7 +294,7 @@ def test_no_global_random_state_is_read_or_changed(case: Case) -> None:
 
 def test_inputs_of_another_shape_are_refused_with_the_shape(case: Case, inputs: Tensor) -> None:
     with pytest.raises(Refused, match=r"given shape \(7, "):
-        build(case, 0)(inputs[:, 1:] if inputs.is_floating_point() else inputs[:, None])
+        build(case, 0)(inputs[..., 1:] if inputs.is_floating_point() else inputs[:, None])
 
 
 def test_members_have_the_same_bits_in_a_larger_population(case: Case, inputs: Tensor) -> None:
