@@ -32,8 +32,9 @@ class RecurrentLayer(nn.Module):
         super().__init__()
         self.cell, self.units = CELLS[config.cell], config.units
         columns, bound = GATES[config.cell] * config.units, config.init_scale * config.units**-0.5
-        self.W_x = draw.uniform(width, columns, bound=bound)
-        self.W_h = draw.uniform(config.units, columns, bound=bound)
+        # they lie in memory as torch's kernels want them, [gate x unit, in]
+        self.W_x = nn.Parameter(draw.uniform(columns, width, bound=bound).detach().mT)
+        self.W_h = nn.Parameter(draw.uniform(columns, config.units, bound=bound).detach().mT)
         self.b_x = draw.uniform(columns, bound=bound)
         self.b_h = draw.uniform(columns, bound=bound)
         if config.forget_bias:
