@@ -1,8 +1,8 @@
 """A residual stream parted into subspaces, and transformers on it whose weights are set one head at a time.
 
 A subspace has one dimension for each token or position. Heads write from one subspace to another, so what every weight
-does can be read off. The last subspace is the distractors': head 1 of every layer and the last neurons of every MLP have
-random weights, read everything and write there.
+does can be read off. The last subspace is the distractors': head 1 of every layer and the last neurons of every MLP
+have random weights, read everything and write there.
 """
 
 from __future__ import annotations
