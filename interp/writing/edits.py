@@ -184,6 +184,17 @@ def edits_of(given: Edit | Sequence[Edit]) -> tuple[Edit, ...]:
     return asked
 
 
+def checked_point(edit: Edit, model: nn.Module) -> nn.Module:
+    """The hook point of an edit. Raises `Refused` for an unknown or read-only one, or an axis that it does not have."""
+    point = hook_point(model, edit.hook)
+    if getattr(point, "read_only", False):
+        raise Refused(f"Hook {edit.hook!r} is read-only: what passes there is not used afterwards.")
+    axes = declared_axes(point)
+    if axes is not None:
+        edit.where.check_axes(edit.hook, axes if seeds_of(model) is None else ("seed", *axes))
+    return point
+
+
 def _finite(number: Any, what: str, hook: str) -> float:
     if (
         isinstance(number, bool)
@@ -204,14 +215,9 @@ class _InForce:
     """One edit in one block: the forward hook, whether it fired, and what it remembers."""
 
     def __init__(self, edit: Edit, model: nn.Module) -> None:
-        self.edit, self.point, self.seeds = edit, hook_point(model, edit.hook), seeds_of(model)
+        self.edit, self.point, self.seeds = edit, checked_point(edit, model), seeds_of(model)
         self.fired = False
         self.memory: dict[object, Any] = {}
-        if getattr(self.point, "read_only", False):
-            raise Refused(f"Hook {edit.hook!r} is read-only: what passes there is not used afterwards.")
-        axes = declared_axes(self.point)
-        if axes is not None:
-            edit.where.check_axes(edit.hook, axes if self.seeds is None else ("seed", *axes))
 
     def __call__(self, module: nn.Module, inputs: Any, output: Any) -> Tensor:
         edit = self.edit

@@ -1,0 +1,125 @@
+"""One pass of a sweep: many edited runs of the same examples, side by side along the example axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from interp.reading.points import hook_points
+from interp.refusals import Refused
+from interp.writing.clean import BEFORE, Abilities, CleanPass, Passed
+from interp.writing.edits import Edit
+from interp.writing.places import Window
+from interp.writing.planning import POSITION_AXES, Group, Run
+from interp.writing.values import Site
+
+
+@dataclass(frozen=True)
+class Passing:
+    """A network, its untouched pass on some examples, and which position's logits are wanted (None: all)."""
+
+    model: nn.Module
+    clean: CleanPass
+    abilities: Abilities
+    at: int | None
+
+    def output(self, group: Group) -> Tensor:
+        """The output `[*seed, run, example, ...]` of every run of the group."""
+        count, first = len(group.runs), group.first if self.abilities.positions else 0
+        riders = {hook: _Rider(hook, group.runs, self, first) for hook in (*group.entering, *group.inside)}
+        inputs = self._entering(group, riders, first)
+        points = hook_points(self.model)
+        handles = []
+        try:
+            handles += [points[hook].register_forward_hook(riders[hook]) for hook in group.inside]
+            output = self._forward(inputs, group.start, first)
+        finally:
+            for handle in handles:
+                handle.remove()
+        for hook in group.inside:
+            riders[hook].check_fired()
+        return parted(output, self.clean.lead, count)
+
+    def _entering(self, group: Group, riders: dict[str, _Rider], first: int) -> Tensor:
+        """What enters the layer at which the group starts, every run with its own edits of it."""
+        x, place = self.clean.entering[group.start], self.clean.example_axis(group.start)
+        if first:
+            axis = x.ndim - (1 if group.start == BEFORE else 2)
+            x = x.narrow(axis, first, x.shape[axis] - first)
+        shape = (*x.shape[:place], len(group.runs), *x.shape[place:])
+        x = x.unsqueeze(place).expand(shape).flatten(place, place + 1)
+        for hook in group.entering:
+            x = riders[hook].ridden(x)
+        return x
+
+    def _forward(self, x: Tensor, start: int, first: int) -> Tensor:
+        more: dict[str, Any] = {} if start == BEFORE else {"start_at_layer": start}
+        if first:
+            more |= {"first_pos": first, "past": self.clean.past}
+        if self.at is not None and self.abilities.logits:
+            more["at"] = self.at
+        output = self.model(x, **more)
+        if not isinstance(output, Tensor):
+            raise Refused(f"The network gave a {type(output).__name__}; a sweep reads one tensor.")
+        return output
+
+
+class _Rider:
+    """The edits of every run at one hook."""
+
+    def __init__(self, hook: str, runs: Sequence[Run], passing: Passing, first: int) -> None:
+        self.hook, self.passed, self.first, self.at = hook, passing.clean.passed[hook], first, passing.at
+        self.share = passing.clean.share
+        self.edits: list[list[tuple[Edit, Site]]] = [list(run.at(hook)) for run in runs]
+        self.fired = False
+
+    def __call__(self, module: nn.Module, inputs: Any, output: Any) -> Tensor:
+        if not isinstance(output, Tensor):
+            raise Refused(f"What passes hook {self.hook!r} is a {type(output).__name__}, not a tensor.")
+        self.fired = True
+        return self.ridden(output)
+
+    def ridden(self, tensor: Tensor) -> Tensor:
+        """The tensor with the edits of each run made in its share of the examples."""
+        place = self.passed.axes.index("example")
+        window = window_of(self.passed, tensor, first=self.first, at=self.at)
+        if not self.share.whole:
+            window = {**window, "example": self.share.examples}
+        changed = parted(tensor, place, len(self.edits)).clone()
+        for number, edits in enumerate(self.edits):
+            share = changed.select(place, number)
+            result = share
+            for edit, site in edits:
+                result = edit.apply(result, replace(site, window=window, memory={}))
+            share.copy_(result)
+        return changed.flatten(place, place + 1)
+
+    def check_fired(self) -> None:
+        if not self.fired:
+            raise Refused(
+                f"The edit at {self.hook!r} did not fire, though the network ran: it did not pass that hook."
+            )
+
+
+def parted(tensor: Tensor, place: int, runs: int) -> Tensor:
+    """The example axis at `place` as two: run, example."""
+    return tensor.reshape(*tensor.shape[:place], runs, -1, *tensor.shape[place + 1 :])
+
+
+def window_of(passed: Passed, tensor: Tensor, *, first: int, at: int | None) -> Window:
+    """Which positions of the whole a tensor of a pass shows: all, those from `first` on, or `at` alone."""
+    for place, axis in enumerate(passed.axes):
+        length, whole = tensor.shape[place], passed.tensor.shape[place]
+        if axis not in POSITION_AXES or length == whole:
+            continue
+        if length == whole - first:
+            return {axis: slice(first, whole)}
+        if length == 1 and at is not None:
+            return {axis: slice(at, at + 1)}
+        raise Refused(
+            f"{length} positions passed {axis!r} of a hook that has {whole}; a part from {first} was meant."
+        )
+    return {}

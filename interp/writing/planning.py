@@ -1,0 +1,125 @@
+"""Which edits of a sweep ride together, from which layer and from which position on.
+
+Runs that start at the same layer and act at the same hooks can share a pass. Where positions before the first edited
+one are known from the untouched pass, a pass begins there; a pass of many runs begins at the smallest of theirs. How
+the runs of a group are best parted into passes is a shortest path: a pass costs a fixed amount (the steps between the
+kernels) plus its positions, and the cheapest partition of the runs, sorted by position, is found exactly. The fixed
+amount is counted in positions, from how many parameters each of them has to meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from interp.writing.changes import local
+from interp.writing.clean import CleanPass
+from interp.writing.edits import Edit
+from interp.writing.values import Site
+
+POSITION_AXES = ("pos", "query_pos")
+PASS_COSTS_PARAMETERS = 3_000_000
+"""What the fixed cost of one layer's pass is worth, in parameters times positions (a processor of today)."""
+
+Edits = tuple[Edit, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One entry of a sweep: its number, its edits, and where each of them acts in the whole tensor at its hook."""
+
+    number: int
+    edits: Edits
+    sites: tuple[Site, ...]
+    first: int
+
+    def at(self, hook: str) -> Iterator[tuple[Edit, Site]]:
+        """Its edits at a hook, in the order given."""
+        return ((edit, site) for edit, site in zip(self.edits, self.sites, strict=True) if edit.hook == hook)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that start at one layer and act at the same hooks: `entering` is edited before, `inside` during the pass."""
+
+    start: int
+    entering: tuple[str, ...]
+    inside: tuple[str, ...]
+    runs: tuple[Run, ...]
+
+    @property
+    def first(self) -> int:
+        """The first position that any of them changes."""
+        return min(run.first for run in self.runs)
+
+
+def planned(clean: CleanPass, asked: Sequence[tuple[int, Edits]], *, by_position: bool) -> list[Group]:
+    """The runs, grouped by layer and hooks, in the order in which each group is first met.
+
+    Raises `Refused` where an edit does not fit what passes its hook.
+    """
+    found: dict[tuple[int, tuple[str, ...], tuple[str, ...]], list[Run]] = {}
+    for number, edits in asked:
+        hooks = sorted({edit.hook for edit in edits}, key=clean.order.__getitem__)
+        start = min(clean.start_of(hook) for hook in hooks)
+        entering = tuple(hook for hook in hooks if clean.entered_by(hook) == start)
+        inside = tuple(hook for hook in hooks if hook not in entering)
+        found.setdefault((start, entering, inside), []).append(_run(clean, number, edits, by_position))
+    return [Group(*key, tuple(runs)) for key, runs in found.items()]
+
+
+def _run(clean: CleanPass, number: int, edits: Edits, by_position: bool) -> Run:
+    sites = tuple(_site(clean, edit) for edit in edits)
+    first = min(map(_first_position, edits, sites)) if by_position else 0
+    return Run(number, edits, sites, first)
+
+
+def _site(clean: CleanPass, edit: Edit) -> Site:
+    lengths = clean.lengths(edit.hook)
+    return replace(edit.site(tuple(lengths), tuple(lengths.values()), clean.seeds), lengths=lengths)
+
+
+def _first_position(edit: Edit, site: Site) -> int:
+    """The first position that an edit can change; 0 where it does not name its own."""
+    axis = next((axis for axis in POSITION_AXES if axis in site.axes), None)
+    if axis is None or not local(edit.change, axis):
+        return 0
+    if axis in site.by_example:
+        return int(site.by_example[axis].any(dim=0).nonzero()[0])
+    return min(site.positions.get(axis, (0,)))
+
+
+def passes(group: Group, *, length: int, most: int, pass_cost: float) -> list[Group]:
+    """The group's runs in passes of at most `most` runs, parted where that is cheapest; see the module's docstring.
+
+    `length`: positions of a whole run. `pass_cost`: what a pass costs besides, in positions of one run.
+    """
+    runs = sorted(group.runs, key=lambda run: run.first)
+    firsts = sorted({run.first for run in runs})
+    behind = [0, *(sum(run.first <= first for run in runs) for first in firsts)]
+    best: list[tuple[float, int]] = [(0.0, 0)]
+    for end in range(1, len(firsts) + 1):
+        costs = [
+            best[begin][0] + pass_cost + (behind[end] - behind[begin]) * (length - firsts[begin])
+            for begin in range(end)
+        ]
+        cheapest = min(range(end), key=costs.__getitem__)
+        best.append((costs[cheapest], cheapest))
+    parts, end = [], len(firsts)
+    while end:
+        begin = best[end][1]
+        parts.append(runs[behind[begin] : behind[end]])
+        end = begin
+    return [
+        Group(group.start, group.entering, group.inside, tuple(some))
+        for part in reversed(parts)
+        for some in _parted(part, most)
+    ]
+
+
+def _parted(runs: Sequence[Run], most: int) -> Iterator[Sequence[Run]]:
+    """As equal parts as can be, of at most `most` runs."""
+    count = -(-len(runs) // most)
+    bounds = [len(runs) * place // count for place in range(count + 1)]
+    return (runs[begin:end] for begin, end in pairwise(bounds))

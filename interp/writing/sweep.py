@@ -1,0 +1,91 @@
+"""Sweep: a metric under each of thousands of edits, in few passes, equal to one edit at a time.
+
+    effects = sweep(model, inputs, [patch(hook, clean, pos=p) for p in range(n)], metric, at=-1)    # [edit, example]
+
+Edited runs ride side by side in one batch. Each starts at the layer where it first acts, on what entered that layer
+in the untouched pass; in a causal network where all edits of a pass name their `pos`, positions before the first of
+them are not computed again, their keys and values being known; with `at=-1` only the logits of that position are made,
+and in the last layer nothing else. What a network cannot leave out is computed: one without `start_at_layer` is run
+whole, one edit at a time, and so is any network to which somebody else's hooks are attached, since what those do to
+many runs at once, or to a part of the positions, nobody knows.
+
+Where it misleads: results are equal to rounding (1e-5 in float32), not to the bit, since sums over other batches are
+taken in another order; an effect of that size is none. Activation patching: Vig et al. 2020,
+https://arxiv.org/abs/2004.12265; Heimersheim and Nanda 2024, https://arxiv.org/abs/2404.15255.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from copy import deepcopy
+from dataclasses import replace
+from itertools import pairwise
+
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from interp.reading.capture import evaluating
+from interp.reading.feeding import LabelledData, feed_of
+from interp.reading.points import seeds_of
+from interp.refusals import Refused
+from interp.writing.edits import Edit, edits_of
+from interp.writing.planning import Edits
+from interp.writing.sweep_labels import labelled
+from interp.writing.swept import Sweeping, allowed
+
+Metric = Callable[[Tensor], Tensor]
+
+
+@torch.no_grad()
+def sweep(
+    model: nn.Module,
+    inputs: LabelledData | Tensor,
+    edits: Sequence[Edit | Sequence[Edit]],
+    metric: Metric,
+    *,
+    at: int | None = None,
+    memory: int | None = None,
+    executor: Executor | None = None,
+) -> xr.DataArray:
+    """The metric under each edit, `[edit, (seed), example]`, in the metric's unit.
+
+    An entry of `edits` is an edit, or several that act together; their hooks, layers and restrictions become
+    coordinates along `edit` (sweep_labels.py). `metric` takes the network's output on all examples,
+    `[*seed, example, ...]`, to a number for each (seed and) example; with `at`, a position, the output is that
+    position's alone, `[*seed, example, token]`. `memory`: bytes that the activations of a pass may take at most (half
+    of what is free, unless given). `executor`: runs shares of the sweep, each on its own copy of the network; with
+    processes, model and metric must be picklable.
+
+    Raises `Refused` as `edited` does, for a metric of another shape, and where one example does not fit in `memory`.
+    """
+    asked = [edits_of(entry) for entry in edits]
+    if not asked or not all(asked):
+        raise Refused("A sweep needs at least one entry, and each entry at least one edit.")
+    feed = feed_of(model, inputs, batch_size=None)
+    given, seeds = feed.inputs.to(feed.device, feed.dtype), seeds_of(model)
+    sweeping = Sweeping(model, given, metric, feed.axis, at, memory)
+    with evaluating(model):
+        values = sweeping.values(asked) if executor is None else shared_out(sweeping, asked, executor)
+    return labelled(values, asked, model=model, examples=feed.examples, seeds=seeds)
+
+
+def shared_out(sweeping: Sweeping, asked: Sequence[Edits], executor: Executor) -> Tensor:
+    """Shares of the entries, each worked off elsewhere on a copy of the network and with its part of the memory."""
+    shares = min(len(asked), os.cpu_count() or 1)
+    bounds = [len(asked) * share // shares for share in range(shares + 1)]
+    memory = (sweeping.memory or allowed(None)) // shares
+    waiting = [
+        executor.submit(
+            _values, replace(sweeping, model=deepcopy(sweeping.model), memory=memory), asked[begin:end]
+        )
+        for begin, end in pairwise(bounds)
+    ]
+    return torch.cat([future.result() for future in waiting])
+
+
+@torch.no_grad()
+def _values(sweeping: Sweeping, asked: Sequence[Edits]) -> Tensor:
+    return sweeping.values(asked)
