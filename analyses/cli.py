@@ -26,6 +26,7 @@ COMMANDS = {
     "hooks": ("analyses.cli_capture:hooks", "every hook point of a trained network, with axes and shape"),
     "capture": ("analyses.cli_capture:capture", "write activations to a folder"),
     "probe": ("analyses.cli_probe:probe", "where a label can be read, with its controls"),
+    "generate": ("analyses.cli_generate:generate", "how a network goes on with a prompt"),
     "verify": ("analyses.cli_run:verify", "run a report's analysis again and say which figures hold"),
     "doctor": ("analyses.cli_doctor:doctor", "what is installed, where data are found, what is missing"),
 }

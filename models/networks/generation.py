@@ -5,9 +5,9 @@ softmax(logits / T): below 1 it sharpens the distribution, above 1 it flattens i
 A draw is a uniform number held against the cumulative probabilities, from a stream of its own for each member of a
 population, so a member writes the same alone and among others.
 
-Our own transformers keep keys and values and read each token once (key_value_cache.py). Where somebody reads or edits at
-a hook point, and in every other network, each step is a whole pass over the sequence: so an edit acts on each step as it
-would on the finished sequence.
+Our own transformers keep keys and values and read each token once (key_value_cache.py). Where somebody reads or edits
+at a hook point, and in every other network, each step is a whole pass over the sequence, so that an edit acts on it as
+on the finished sequence.
 
 When it misleads: one continuation says little about a distribution; and greedy text is no typical sample of it.
 
@@ -47,6 +47,7 @@ def generate(
     context, a temperature below 0, and a `top_k` outside the vocabulary or without a temperature.
     """
     check_generates(model)
+    check_choice(temperature, top_k, vocabulary=model.config.vocabulary)
     _check_count(model, tokens.shape[-1], count)
     choose = Choice(model.every_seed, temperature=temperature, top_k=top_k, seed=seed)
     shared = model.seeds is not None and tokens.ndim == 2
@@ -101,7 +102,7 @@ def next_probabilities(
     return ((scaled - scaled.amax(dim=-1, keepdim=True)) / temperature).softmax(dim=-1)
 
 
-def check_choice(temperature: float, top_k: int | None, *, vocabulary: int | None = None) -> None:
+def check_choice(temperature: float, top_k: int | None, *, vocabulary: int) -> None:
     """Raises `Refused` for settings that choose no token."""
     if not (math.isfinite(temperature) and temperature >= 0):
         raise Refused(
@@ -109,9 +110,11 @@ def check_choice(temperature: float, top_k: int | None, *, vocabulary: int | Non
         )
     if top_k is None:
         return
-    if top_k < 1 or (vocabulary is not None and top_k > vocabulary):
-        most = "" if vocabulary is None else f" to {vocabulary}, the size of the vocabulary"
-        raise Refused(f"top_k is how many of the likeliest tokens are drawn from, 1{most}; given {top_k}.")
+    if not 1 <= top_k <= vocabulary:
+        raise Refused(
+            f"top_k is how many of the likeliest tokens are drawn from, 1 to {vocabulary}, the size of the vocabulary; "
+            f"given {top_k}."
+        )
     if temperature == 0:
         raise Refused(
             f"top_k={top_k} speaks of drawing, and temperature 0 draws nothing: give a temperature."
@@ -122,7 +125,6 @@ class Choice:
     """Chooses the next token of every example, `[*seed, example]`, from `[*seed, example, token]`."""
 
     def __init__(self, members: Sequence[int], *, temperature: float, top_k: int | None, seed: int) -> None:
-        check_choice(temperature, top_k)
         self.temperature, self.top_k = temperature, top_k
         self.streams = [generator(seed, "generation", member) for member in members]
 

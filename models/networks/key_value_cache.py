@@ -70,7 +70,9 @@ class CachedReading:
 
     def _gathered(self, q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """What each new position gathers: one sees all, several (the first read) see themselves and what is before."""
-        heads = [part.flatten(0, -4).transpose(1, 2) for part in (q, keys, values)]
+        by_head, their_keys, their_values = (x.flatten(0, -4).transpose(1, 2) for x in (q, keys, values))
         shared = q.shape[-2] != keys.shape[-2]
-        z = F.scaled_dot_product_attention(*heads, is_causal=q.shape[-3] > 1, enable_gqa=shared)
+        z = F.scaled_dot_product_attention(
+            by_head, their_keys, their_values, is_causal=q.shape[-3] > 1, enable_gqa=shared
+        )
         return z.transpose(1, 2).reshape(q.shape)

@@ -23,6 +23,8 @@ from pydantic import TypeAdapter, ValidationError
 from models.data.dataset import Dataset
 from models.data.digits import load_data
 from models.data.fetch import cache_folder
+from models.data.tokenizer_files import load_tokenizer
+from models.data.tokenizers import Tokenizer
 from models.files import read_record
 from models.networks.hooked import population
 from models.networks.saving import load_model
@@ -122,6 +124,32 @@ def load_run(folder: Path | str) -> tuple[Recipe, Trained]:
             f"{run} holds no network of seeds {missing}: its training was cut off. Go on with --resume."
         )
     return recipe, _trained(run, seeds, metrics)
+
+
+def run_tokenizer(folder: Path | str, recipe: Recipe) -> Tokenizer:
+    """The tokenizer that the run's data were spelt with, from its `tokenizer.json`.
+
+    Raises `Refused` for a run on data that are no tokens, and for a tokenizer that has not as many tokens as the
+    network; `BadFile` when the file is missing, torn, or not the one that the run was trained with.
+    """
+    run = Path(folder)
+    record = read_record(run / "recipe.json")
+    if recipe.network.reads != "tokens" or "tokenizer" not in record:
+        raise Refused(
+            f"{run} was trained on {recipe.data!r}, which is not spelt with a tokenizer: it has no text."
+        )
+    tokenizer = load_tokenizer(run / "tokenizer.json")
+    if len(tokenizer) != recipe.network.outputs:
+        raise Refused(
+            f"The tokenizer in {run} does not fit the weights: it has {len(tokenizer)} tokens, they have "
+            f"{recipe.network.outputs}. Put the tokenizer.json back that the run was trained with."
+        )
+    if tokenizer.digest != record["tokenizer"]:
+        raise BadFile(
+            f"{run / 'tokenizer.json'} is not the tokenizer that the run was trained with: it has as many tokens, but "
+            "not the same. Put the old one back."
+        )
+    return tokenizer
 
 
 def read_recipe(run: Path) -> Recipe:

@@ -50,3 +50,12 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["train", "digits-mlp", "--seeds", "6", "--epochs", "2", "--out", str(folder), "--quiet"]
     assert main(words) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def relatives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of `interp train` on sequences: two seeds of facts on the family trees."""
+    folder = tmp_path_factory.mktemp("runs") / "relatives"
+    words = ["train", "facts", "--data", "families", "--seeds", "2", "--epochs", "40", "--batch-size", "50"]
+    assert main([*words, "--out", str(folder), "--quiet"]) == 0
+    return folder

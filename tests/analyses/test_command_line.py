@@ -66,7 +66,7 @@ def test_flags_before_the_command_are_explained(cli: Interp) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_mistyped_flag_names_the_nearest(cli: Interp, command: str) -> None:
     words = {"run": ["is_the_mean_above_zero"], "train": ["digits-mlp"], "verify": ["x"], "hooks": ["x"]}
-    words |= {"capture": ["x", "--out", "y"], "probe": ["x", "--label", "y"]}
+    words |= {"capture": ["x", "--out", "y"], "probe": ["x", "--label", "y"], "generate": ["x", "y"]}
     done = cli(command, *words.get(command, []), "--jsno")
     assert (done.code, done.out) == (2, "")
     assert "--json" in done.err

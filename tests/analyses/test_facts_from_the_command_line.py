@@ -10,17 +10,7 @@ from typed import Interp
 
 import interp
 import models
-from analyses.cli import main
 from interp.reporting.report import read_report
-
-
-@pytest.fixture(scope="module")
-def relatives(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on the family trees: two seeds, few epochs."""
-    folder = tmp_path_factory.mktemp("runs") / "relatives"
-    words = ["train", "facts", "--data", "families", "--seeds", "2", "--epochs", "40", "--batch-size", "50"]
-    assert main([*words, "--out", str(folder), "--quiet"]) == 0
-    return folder
 
 
 def test_data_of_tokens_are_listed_with_their_recipe(cli: Interp) -> None:
