@@ -1,6 +1,12 @@
 from .locating.decoding import Decoding as Decoding
 from .locating.decoding import code_lengths as code_lengths
 from .locating.decoding import decode as decode
+from .locating.localization.baselines import weight_change as weight_change
+from .locating.localization.baselines import weight_norm as weight_norm
+from .locating.localization.methods import METHODS as METHODS
+from .locating.localization.methods import localize as localize
+from .locating.localization.scores import OfParts as OfParts
+from .locating.localization.scores import Paired as Paired
 from .locating.removal import remove_directions as remove_directions
 from .measuring.controls import random_directions as random_directions
 from .measuring.controls import random_label_per_type as random_label_per_type
@@ -8,6 +14,8 @@ from .measuring.controls import shuffled_labels as shuffled_labels
 from .measuring.controls import types_from_inputs as types_from_inputs
 from .measuring.probes import LogisticProbe as LogisticProbe
 from .measuring.probes import RidgeProbe as RidgeProbe
+from .measuring.ranking import auroc as auroc
+from .measuring.ranking import top as top
 from .measuring.statistics import Measured as Measured
 from .measuring.statistics import disjoint_shares as disjoint_shares
 from .measuring.statistics import measured as measured

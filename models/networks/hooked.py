@@ -8,7 +8,7 @@ https://github.com/TransformerLensOrg/TransformerLens); hooks are attached with 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -85,6 +85,18 @@ class HookedModel(HookedRootModule):
         alone = type(self)(self.config, seeds=seed).to(device=self.device, dtype=self.dtype)
         alone.load_state_dict(self.state_dict() if place is None else self._slices(place))
         return alone.train(self.training)
+
+    def components(self) -> list[str]:
+        """The whole components that can hold something, by name (models/networks/components.py)."""
+        from models.networks.components import components
+
+        return components(self)
+
+    def weights_of(self, component: str) -> Mapping[str, torch.Tensor]:
+        """Which weights belong to a component: a bool mask for each of its parameters, without the seed axis."""
+        from models.networks.components import weights_of
+
+        return weights_of(self, component)
 
     def _place(self, seed: int) -> int | None:
         if seed not in self.every_seed:

@@ -1,0 +1,215 @@
+"""Facts as questions to a network: the margin of the true answer, and who is compared with whom.
+
+The margin is the logit of the true object minus the logsumexp of all others: the log odds of the answer. A probability
+saturates (0.999 and 0.999999 look alike), a margin does not. Effects depend on it, all the same: what has little to
+lose loses little. So each fact in question is paired with a reference fact of nearly the same margin, in each seed by
+itself, and only facts that the seed knows take part. Half of the reference facts are left to fit things on (means,
+additive models, probes, a few steps of training) and never compared.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
+
+import pandas as pd
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from interp.measuring.matching import matched_pairs
+from interp.reading.points import hook_points, seeds_of
+from interp.refusals import Refused
+from interp.writing.edits import Edit, edited
+
+MOST_FACTS = 200
+COLUMNS = ("answer_pos", "subject_first", "subject_last")
+
+
+@runtime_checkable
+class FactData(Protocol):
+    """Token sequences `[example, pos]`, the token that is due `[example]`, and where it and the subject stand."""
+
+    @property
+    def inputs(self) -> Tensor: ...
+
+    @property
+    def targets(self) -> Tensor: ...
+
+    @property
+    def examples(self) -> pd.DataFrame: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Facts on the network's device: tokens `[example, pos]`, targets and positions `[example]`."""
+
+    inputs: Tensor
+    targets: Tensor
+    mask: Tensor | None
+    positions: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, model: nn.Module, data: FactData) -> Asked:
+        """Raises `Refused` for data that do not say where the answer and the subject stand."""
+        examples = getattr(data, "examples", None)
+        missing = [name for name in COLUMNS if not isinstance(examples, pd.DataFrame) or name not in examples]
+        if missing or not len(data.inputs):
+            raise Refused(
+                f"Facts have examples with the columns {', '.join(COLUMNS)}, which `Facts.dataset` of `models` writes; "
+                f"missing: {', '.join(missing) or 'any example'}."
+            )
+        device = next(model.parameters()).device
+        mask = getattr(data, "mask", None)
+        if mask is not None and (bool(mask.all()) or getattr(model, "causal", False)):
+            mask = None
+        at = {name: torch.tensor(data.examples[name].to_numpy(dtype="int64")).to(device) for name in COLUMNS}
+        return cls(
+            data.inputs.to(device), data.targets.to(device), None if mask is None else mask.to(device), at
+        )
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def rows(self, rows: Int64[Tensor, " example"]) -> Asked:
+        """Some of the facts."""
+        mask = None if self.mask is None else self.mask[rows]
+        at = {name: places[rows] for name, places in self.positions.items()}
+        return Asked(self.inputs[rows], self.targets[rows], mask, at)
+
+    @property
+    def examples(self) -> pd.DataFrame:
+        """The positions as a table, so that facts can be captured."""
+        return pd.DataFrame({name: places.cpu().numpy() for name, places in self.positions.items()})
+
+    def logits(
+        self,
+        model: nn.Module,
+        *,
+        weights: Mapping[str, Tensor] | None = None,
+        entering: Tensor | None = None,
+        layer: int | None = None,
+    ) -> Float[Tensor, "*seed example token"]:
+        """The answers, with other `weights` in the place of the network's own, from what enters `layer` on."""
+        inputs = self.inputs if entering is None else entering
+        starting = {} if layer is None else {"start_at_layer": layer}
+        masked = {} if self.mask is None else {"mask": self.mask}
+        last = last_layer(model)
+        if last is None:
+            return self.at_answer(_called(model, weights, inputs, **starting, **masked))
+        resid = _called(model, weights, inputs, **starting, stop_at_layer=last, **masked)
+        return _called(model, weights, self.at_answer(resid, keep=True), start_at_layer=last).squeeze(-2)
+
+    def at_answer(self, tensor: Tensor, *, keep: bool = False) -> Tensor:
+        """What stands `[*seed, example, pos, …]` where the answer is due; `keep`: with a pos axis of length one."""
+        return take_positions(tensor, self.positions["answer_pos"][:, None], keep=keep)
+
+    def margins(
+        self, model: nn.Module, edits: Edit | Sequence[Edit] = (), **run: Any
+    ) -> Float[Tensor, "*seed example"]:
+        """The margin of each fact, in nats, under these edits."""
+        with torch.no_grad(), edited(model, edits) if edits else nullcontext():
+            return margins(self.logits(model, **run), self.targets)
+
+
+def margins(
+    logits: Float[Tensor, "*seed example token"], targets: Int64[Tensor, " example"]
+) -> Float[Tensor, "*seed example"]:
+    """The logit of the true token minus the logsumexp of the others."""
+    index = targets.expand(logits.shape[:-1])[..., None]
+    others = logits.scatter(-1, index, float("-inf")).logsumexp(-1)
+    return logits.gather(-1, index).squeeze(-1) - others
+
+
+def take_positions(tensor: Tensor, positions: Int64[Tensor, "example pos"], *, keep: bool = True) -> Tensor:
+    """`[*seed, example, pos, …]` at each example's own positions; the example axis comes right before pos."""
+    lead = tensor.ndim - 3
+    index = positions.view(*[1] * lead, *positions.shape, 1).expand(
+        *tensor.shape[:lead], *positions.shape, tensor.shape[-1]
+    )
+    taken = tensor.gather(-2, index)
+    return taken if keep else taken.squeeze(-2)
+
+
+def last_layer(model: nn.Module) -> int | None:
+    """The layer after the last block, where only the unembedding is left; None for networks that cannot start there."""
+    accepted = inspect.signature(model.forward).parameters
+    blocks = [int(name.split(".")[1]) for name in hook_points(model) if name.startswith("blocks.")]
+    return max(blocks) + 1 if blocks and {"start_at_layer", "stop_at_layer"} <= set(accepted) else None
+
+
+def _called(model: nn.Module, weights: Mapping[str, Tensor] | None, *arguments: Any, **named: Any) -> Tensor:
+    if weights is None:
+        return model(*arguments, **named)  # type: ignore[no-any-return]
+    return functional_call(model, dict(weights), arguments, named)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, eq=False)
+class Inquiry:
+    """The facts in question and their peers, asked in one go (`facts` of them are in question); others to fit on."""
+
+    model: nn.Module
+    asked: Asked
+    facts: int
+    others: Asked
+
+    @classmethod
+    def of(cls, model: nn.Module, facts: FactData, reference: FactData, *, most: int = MOST_FACTS) -> Inquiry:
+        """The first `most` facts; every other reference fact is a peer, the rest is left to fit on."""
+        questions, known = Asked.of(model, facts), Asked.of(model, reference)
+        if len(known) < 4:
+            raise Refused(
+                f"Locating facts takes reference facts that the network knows: 4 or more; given {len(known)}."
+            )
+        if questions.inputs.shape[1] != known.inputs.shape[1]:
+            raise Refused(
+                "Facts and reference are sequences of one length (pad them together); given "
+                f"{questions.inputs.shape[1]} and {known.inputs.shape[1]} positions."
+            )
+        few = questions.rows(torch.arange(min(most, len(questions))))
+        peers = known.rows(torch.arange(0, len(known), 2)[: 3 * most])
+        others = known.rows(torch.arange(1, len(known), 2)[: 5 * most])
+        return cls(model, _joined(few, peers), len(few), others)
+
+    @cached_property
+    def untouched(self) -> Float[Tensor, "*seed example"]:
+        """The margins before anything is done."""
+        return self.asked.margins(self.model)
+
+    @cached_property
+    def pairs(self) -> tuple[Int64[Tensor, "pair 2"], ...]:
+        """For each seed (one, for a single network): rows of `asked`, a known fact and its known peer."""
+        every = self.untouched.reshape(-1, len(self.asked)).cpu()
+        if not bool(every.isfinite().all()):
+            raise Refused("The network's logits are not finite: its facts have no margins to be matched by.")
+        known = torch.where(every > 0, every, torch.nan)
+        found = []
+        for margin in known:
+            pairs = matched_pairs(margin[: self.facts], margin[self.facts :])
+            found.append(pairs + torch.tensor([0, self.facts]))
+        return tuple(found)
+
+    @property
+    def seeds(self) -> tuple[int, ...] | None:
+        """The population's seeds; None for one network."""
+        return seeds_of(self.model)
+
+
+def _joined(first: Asked, second: Asked) -> Asked:
+    masks = [one.mask for one in (first, second)]
+    if any(mask is not None for mask in masks):
+        pairs = zip(masks, (first, second), strict=True)
+        mask = torch.cat(
+            [torch.ones_like(one.inputs, dtype=torch.bool) if m is None else m for m, one in pairs]
+        )
+    else:
+        mask = None
+    at = {name: torch.cat([first.positions[name], second.positions[name]]) for name in COLUMNS}
+    return Asked(
+        torch.cat([first.inputs, second.inputs]), torch.cat([first.targets, second.targets]), mask, at
+    )

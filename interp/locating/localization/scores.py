@@ -1,0 +1,116 @@
+"""What a method is: `scores = method(model, facts, reference)`, higher where the facts in question rather are.
+
+Most methods measure an effect of each part on each fact. `Paired` makes a score of it: the effect on a fact less the
+effect on its peer, matched by margin, as a standardised difference over the pairs (interp/measuring/matching.py). So a
+part that matters to every fact alike scores zero, however much it matters. NaN says that a method cannot see a part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from interp.locating.localization.asking import FactData, Inquiry
+from interp.locating.localization.parts import Part, parts_of
+from interp.measuring.matching import standardised_difference
+from interp.reading.capture import evaluating
+from interp.refusals import Refused
+
+FEWEST_PAIRS = 10
+Effect = Callable[[Inquiry, Sequence[Part]], Float[Tensor, "*seed part example"]]
+Measure = Callable[[Inquiry, Sequence[Part]], Float[Tensor, "*seed part"]]
+
+
+class Method(Protocol):
+    """Scores of a network's parts, `[seed, component]` (`[component]` of one network): how much these facts are there.
+
+    `facts` and `reference` are data sets of facts the network knows; nothing is told of how it came to know them.
+    `components`: which parts, all whole ones unless given. A user's own method is any function of this form.
+    """
+
+    def __call__(
+        self,
+        model: nn.Module,
+        facts: FactData,
+        reference: FactData,
+        *,
+        components: Sequence[str] | None = None,
+    ) -> xr.DataArray: ...
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A method by its effect on each fact: the standardised difference between facts and their peers."""
+
+    effect: Effect
+
+    def __call__(
+        self,
+        model: nn.Module,
+        facts: FactData,
+        reference: FactData,
+        *,
+        components: Sequence[str] | None = None,
+    ) -> xr.DataArray:
+        """`[seed, component]`; the attribute `pairs` says how many pairs each seed had."""
+        parts, inquiry = parts_of(model, components), Inquiry.of(model, facts, reference)
+        check_pairs(inquiry)
+        with evaluating(model):
+            effects = self.effect(inquiry, parts).detach()
+        members = effects.reshape(-1, len(parts), effects.shape[-1]).cpu().double()
+        scores = [
+            standardised_difference(member[:, pairs[:, 0]] - member[:, pairs[:, 1]])
+            for member, pairs in zip(members, inquiry.pairs, strict=True)
+        ]
+        return labelled(torch.stack(scores), inquiry, parts)
+
+
+@dataclass(frozen=True)
+class OfParts:
+    """A method that has one number for each part, measured on all facts together."""
+
+    measure: Measure
+
+    def __call__(
+        self,
+        model: nn.Module,
+        facts: FactData,
+        reference: FactData,
+        *,
+        components: Sequence[str] | None = None,
+    ) -> xr.DataArray:
+        """`[seed, component]`; the attribute `pairs` says how many pairs each seed had."""
+        parts, inquiry = parts_of(model, components), Inquiry.of(model, facts, reference)
+        check_pairs(inquiry)
+        with evaluating(model):
+            scores = self.measure(inquiry, parts).detach()
+        return labelled(scores.reshape(-1, len(parts)).cpu().double(), inquiry, parts)
+
+
+def labelled(scores: Float[Tensor, "member part"], inquiry: Inquiry, parts: Sequence[Part]) -> xr.DataArray:
+    """The scores with their names."""
+    names, pairs = [part.name for part in parts], [len(found) for found in inquiry.pairs]
+    if inquiry.seeds is None:
+        return xr.DataArray(
+            scores[0].numpy(), coords={"component": names}, dims=["component"], attrs={"pairs": pairs[0]}
+        )
+    coords = {"seed": list(inquiry.seeds), "component": names}
+    return xr.DataArray(scores.numpy(), coords=coords, dims=list(coords), attrs={"pairs": pairs})
+
+
+def check_pairs(inquiry: Inquiry) -> None:
+    """Raises `Refused` where facts and reference have too few pairs of a like margin."""
+    pairs = [len(found) for found in inquiry.pairs]
+    if min(pairs) < FEWEST_PAIRS:
+        known = (inquiry.untouched > 0).reshape(-1, len(inquiry.asked)).sum(-1).tolist()
+        raise Refused(
+            f"Facts are compared with {FEWEST_PAIRS} or more reference facts of a like margin; found {pairs} among "
+            f"{inquiry.facts} facts and {len(inquiry.asked) - inquiry.facts} others, of which {known} are known. "
+            "Give more facts, or reference facts that the network knows as well."
+        )
