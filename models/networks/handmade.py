@@ -4,9 +4,10 @@ The residual stream is parted into subspaces (token, position, what was moved, o
 position, so every head and MLP does one step that can be read off its weights, without normalisation. Attention is made
 hard by large scores (`sharpness` is the least difference between the score meant and any other). Beside the circuit
 stand distractors: heads and neurons with random weights that read everything and write to a subspace that nobody but
-distractors reads. They are active, and no edge to or from them matters.
+distractors reads. They are active, and no edge to or from them matters: any may be cut without any effect, until
+`Distractors(leak=...)` lets them write to the output, too, as a trained network's noise does.
 
-`edges` are the ways (sender, receiver) that the answer takes; any other edge may be cut without any effect.
+`edges` are the ways (sender, receiver) that the answer takes.
 Sources: induction heads after Elhage et al. 2021, https://transformer-circuits.pub/2021/framework/, and Olsson et al.
 2022, https://arxiv.org/abs/2209.11895; an MLP as a memory of keys and values after Geva et al. 2021,
 https://arxiv.org/abs/2012.14913; networks with known circuits as tests: Lindner et al. 2023 (Tracr),
@@ -22,12 +23,12 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from models.networks.blocks import FeedForward
-from models.networks.handmade_stream import DISTRACTORS, Stream, attention_of, mlp_of
+from models.networks.handmade_stream import DISTRACTORS, Distractors, Stream, attention_of, mlp_of
 from models.networks.hooked import HookedModel
 from models.refusals import Refused
-from models.seeds import generator
 
 Edge = tuple[str, str]
+AT_REST = Distractors()
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,17 +41,17 @@ class Handmade:
     nodes: tuple[str, ...]
 
 
-def induction(*, vocabulary: int = 8, context: int = 12, sharpness: float = 20.0, seed: int = 0) -> Handmade:
+def induction(
+    *, vocabulary: int = 8, context: int = 12, sharpness: float = 20.0, distractors: Distractors = AT_REST
+) -> Handmade:
     """Two layers of attention that say what followed the current token before.
 
     Sequences begin with token 0, which does not occur again. The logit of t is 4 times the share of the current token's
     earlier occurrences that t followed; where there are none, token 0 has the 4. Head 0 of layer 0 moves each token to
-    the position behind it; head 0 of layer 1 looks for the current token there. `seed` draws the distractors.
+    the position behind it; head 0 of layer 1 looks for the current token there.
     """
     stream = Stream(token=vocabulary, position=context, before=vocabulary, output=vocabulary)
-    model = stream.network(
-        vocabulary, context, layers=2, d_mlp=0, sharpness=sharpness, randomness=generator(seed, "distractors")
-    )
+    model = stream.network(layers=2, d_mlp=0, sharpness=sharpness, distractors=distractors)
     token, position, before = (stream.into(name) for name in ("token", "position", "before"))
     behind = _shifted(context, 1)
     first, second = attention_of(model, 0), attention_of(model, 1)
@@ -76,23 +77,21 @@ def induction(*, vocabulary: int = 8, context: int = 12, sharpness: float = 20.0
 
 
 def copy(
-    *, vocabulary: int = 8, context: int = 10, distance: int = 3, sharpness: float = 20.0, seed: int = 0
+    *,
+    vocabulary: int = 8,
+    context: int = 10,
+    distance: int = 3,
+    sharpness: float = 20.0,
+    distractors: Distractors = AT_REST,
 ) -> Handmade:
     """One layer whose head 0 says the token `distance` positions back, or the first where there is none.
 
-    That token's logit is 4, any other's 0. `seed` draws the distractors, a head and an MLP.
+    That token's logit is 4, any other's 0.
     """
     if not 0 < distance < context:
         raise Refused(f"distance lies between 0 and the context, {context}; given {distance}.")
     stream = Stream(token=vocabulary, position=context, output=vocabulary)
-    model = stream.network(
-        vocabulary,
-        context,
-        layers=1,
-        d_mlp=DISTRACTORS,
-        sharpness=sharpness,
-        randomness=generator(seed, "distractors"),
-    )
+    model = stream.network(layers=1, d_mlp=DISTRACTORS, sharpness=sharpness, distractors=distractors)
     position = stream.into("position")
     back = _shifted(context, distance)
     back[0] += 0.5  # the first position fits every query, but half as well
@@ -113,7 +112,12 @@ def copy(
     return Handmade(model, f"says the token {distance} positions back", edges, _senders(edges))
 
 
-def lookup(objects: Int64[Tensor, "subject relation"], *, sharpness: float = 20.0, seed: int = 0) -> Handmade:
+def lookup(
+    objects: Int64[Tensor, "subject relation"],
+    *,
+    sharpness: float = 20.0,
+    distractors: Distractors = AT_REST,
+) -> Handmade:
     """A memory of facts in an MLP: reads [subject, relation] and gives `objects[subject, relation]` the logit 4.
 
     Tokens are numbered subjects first, then relations, then objects (`objects` counts from 0). Head 0 moves the subject
@@ -122,14 +126,8 @@ def lookup(objects: Int64[Tensor, "subject relation"], *, sharpness: float = 20.
     subjects, relations = objects.shape
     keys, values = subjects + relations, int(objects.max()) + 1
     stream = Stream(token=keys + values, position=2, subject=keys + values, output=keys + values)
-    model = stream.network(
-        keys + values,
-        2,
-        layers=1,
-        d_mlp=subjects * relations + DISTRACTORS,
-        sharpness=sharpness,
-        randomness=generator(seed, "distractors"),
-    )
+    neurons = subjects * relations + DISTRACTORS
+    model = stream.network(layers=1, d_mlp=neurons, sharpness=sharpness, distractors=distractors)
     position, subject = stream.into("position"), stream.into("subject")
     stream.set_head(
         attention_of(model, 0),

@@ -7,6 +7,7 @@ have random weights, read everything and write there.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -16,10 +17,19 @@ from models.networks.attention import Attention
 from models.networks.blocks import Block, FeedForward
 from models.networks.transformer import Transformer
 from models.networks.transformer_config import TransformerConfig
+from models.seeds import generator
 
 SCRATCH = 6
 DISTRACTORS = 5
 GAIN = 4.0
+
+
+@dataclass(frozen=True)
+class Distractors:
+    """How the random heads and neurons are drawn, and how much of what they write leaks into the output."""
+
+    seed: int = 0
+    leak: float = 0.0
 
 
 class Stream:
@@ -37,21 +47,18 @@ class Stream:
         """The map from a subspace to the first dimensions of a head, `[d_model, d_head]`."""
         part = self.parts[name]
         chosen = torch.zeros(self.width, self.d_head)
-        chosen[part, : part.stop - part.start] = torch.eye(part.stop - part.start)
+        chosen[part, : self.size(name)] = torch.eye(self.size(name))
         return chosen
 
+    def size(self, name: str) -> int:
+        """How many dimensions a subspace has."""
+        part = self.parts[name]
+        return int(part.stop - part.start)
+
     @torch.no_grad()
-    def network(
-        self,
-        vocabulary: int,
-        context: int,
-        *,
-        layers: int,
-        d_mlp: int,
-        sharpness: float,
-        randomness: torch.Generator,
-    ) -> Transformer:
+    def network(self, *, layers: int, d_mlp: int, sharpness: float, distractors: Distractors) -> Transformer:
         """A network that embeds tokens and positions, reads its output off, and has distractors, but no circuit yet."""
+        vocabulary, context = self.size("token"), self.size("position")
         config = TransformerConfig(
             vocabulary,
             context,
@@ -71,8 +78,10 @@ class Stream:
         model.embed.W_E[:, self.parts["token"]] = torch.eye(vocabulary)
         model.pos_embed.W_pos[:, self.parts["position"]] = torch.eye(context)
         model.unembed.W_U[self.parts["output"]] = GAIN * torch.eye(vocabulary)
+        randomness = generator(distractors.seed, "distractors")
         for layer in range(layers):
-            self._distract(attention_of(model, layer), mlp_of(model, layer) if d_mlp else None, randomness)
+            weights = attention_of(model, layer), mlp_of(model, layer) if d_mlp else None
+            self._distract(*weights, leak=distractors.leak, randomness=randomness)
         return model
 
     @torch.no_grad()
@@ -82,15 +91,21 @@ class Stream:
         attention.W_Q[:, own] = self.sharpness * self.d_head**0.5 * q
         attention.W_K[:, own], attention.W_V[:, own], attention.W_O[own] = k, v, out.mT
 
-    def _distract(self, attention: Attention, mlp: FeedForward | None, randomness: torch.Generator) -> None:
-        """Head 1 and the last neurons: random, writing to the scratch only."""
-        other, scratch = slice(self.d_head, None), self.parts["scratch"]
-        for weights in (attention.W_Q, attention.W_K, attention.W_V):
-            weights[:, other] = torch.randn(self.width, self.d_head, generator=randomness)
-        attention.W_O[other, scratch] = torch.randn(self.d_head, SCRATCH, generator=randomness)
+    def _distract(
+        self, attention: Attention, mlp: FeedForward | None, *, leak: float, randomness: torch.Generator
+    ) -> None:
+        """Head 1 and the last neurons: random, writing to the scratch, and `leak` times as much to the output."""
+        other = slice(self.d_head, None)
+        for reading in (attention.W_Q, attention.W_K, attention.W_V):
+            reading[:, other] = torch.randn(self.width, self.d_head, generator=randomness)
+        written = [attention.W_O[other]]
         if mlp is not None:
             mlp.W_in[:, -DISTRACTORS:] = torch.randn(self.width, DISTRACTORS, generator=randomness)
-            mlp.W_out[-DISTRACTORS:, scratch] = torch.randn(DISTRACTORS, SCRATCH, generator=randomness)
+            written.append(mlp.W_out[-DISTRACTORS:])
+        for weights in written:
+            for name, strength in (("scratch", 1.0), ("output", leak)):
+                size = (len(weights), self.size(name))
+                weights[:, self.parts[name]] = strength * torch.randn(size, generator=randomness)
 
 
 def attention_of(model: Transformer, layer: int) -> Attention:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.networks.handmade import Handmade, copy, induction, lookup
 from models.networks.handmade_loops import loop_detector
-from models.networks.handmade_stream import GAIN
+from models.networks.handmade_stream import GAIN, Distractors
 from models.refusals import Refused
 
 
@@ -106,13 +106,21 @@ def test_the_loop_detector_counts_holes_on_larger_boards() -> None:
 
 @pytest.mark.parametrize("make", [induction, copy, lambda **k: lookup(random_tokens(3, 2, 4), **k)])
 def test_distractors_are_active_and_change_nothing(make: object) -> None:
-    one, other = make(seed=0), make(seed=1)  # type: ignore[operator]
+    one, other = (make(distractors=Distractors(seed)) for seed in (0, 1))  # type: ignore[operator]
     tokens = random_tokens(20, one.model.config.context, one.model.config.vocabulary)
     torch.testing.assert_close(answers(one, tokens), answers(other, tokens), atol=1e-5, rtol=0)
     weights = [made.model.blocks[0].attn.W_O for made in (one, other)]
     assert not torch.equal(*weights)
     width = one.model.config.d_head
     assert bool(one.model.blocks[0].attn.W_O[width:].any())
+
+
+def test_distractors_that_leak_disturb_the_answer_a_little() -> None:
+    tokens = random_tokens(300, 10, 8)
+    plain, leaking = (copy(distractors=Distractors(leak=leak)) for leak in (0.0, 0.01))
+    off = (answers(plain, tokens) - answers(leaking, tokens)).abs().max()
+    assert 0.05 < off < 2
+    assert torch.equal(answers(plain, tokens).argmax(-1), answers(leaking, tokens).argmax(-1))
 
 
 def test_every_sender_of_a_true_edge_is_a_node() -> None:
