@@ -82,12 +82,12 @@ def test_the_seeds_get_what_each_alone_gets() -> None:
 
 def test_translators_undo_layers_that_are_affine() -> None:
     model = affine([3, 7])
-    lens = train_tuned_lens(model, tokens(200), steps=400, rate=0.02)
+    lens = train_tuned_lens(model, tokens(200), steps=200, rate=0.03)
     plain, tuned = read_lens(model, tokens(50, seed=9)), read_lens(model, tokens(50, seed=9), tuned=lens)
     before = plain["kl"].sel(layer=[0, 1]).mean(("example", "pos"))
     after = tuned["kl"].sel(layer=[0, 1]).mean(("example", "pos"))
     assert (before > 0.1).all()
-    assert (after < before / 50).all()
+    assert (after < before / 30).all()
 
 
 def test_translators_start_as_the_logit_lens() -> None:
@@ -158,8 +158,8 @@ def test_translators_see_more_than_the_logit_lens_in_a_pretrained_network(data_d
     story = torch.cat([model.encode(text[start : start + 400])[0, :97] for start in range(0, 40_000, 400)])
     rows = story[: 97 * 90].reshape(-1, 97)
     train, test = rows[:70], rows[70:]
-    lens = train_tuned_lens(model, train[:, :48], steps=40, batch_size=16)
-    plain, tuned = (read_lens(model, test[:, :48], tuned=one, truth=test[:, 1:49]) for one in (None, lens))
+    lens = train_tuned_lens(model, train[:, :32], steps=20, rate=0.006, batch_size=16)
+    plain, tuned = (read_lens(model, test[:, :32], tuned=one, truth=test[:, 1:33]) for one in (None, lens))
     over = ("example", "pos")
     gain = plain["kl"].mean(over) - tuned["kl"].mean(over)
     assert (gain[:5] > 0.05).all()

@@ -85,9 +85,9 @@ def test_on_a_transformer_the_estimate_ranks_much_as_the_exact_patching_does_and
 
 def test_with_many_steps_the_estimates_of_the_embeddings_sum_to_the_whole_difference() -> None:
     model, hooks = transformer([3, 7]), ["hook_embed", "hook_pos_embed"]
-    estimate = attribution_patching(model, tokens(1), tokens(2), metric, hooks, steps=200)
+    estimate = attribution_patching(model, tokens(1), tokens(2), metric, hooks, steps=60)
     exact = metric(model(tokens(1))) - metric(model(tokens(2)))
-    np.testing.assert_allclose(-estimate.sum("node"), exact.detach(), atol=0.05)
+    np.testing.assert_allclose(-estimate.sum("node"), exact.detach(), atol=0.1)
     once = attribution_patching(model, tokens(1), tokens(2), metric, hooks)
     assert abs(-once.sum("node") - exact.detach().numpy()).max() > 0.2
 
