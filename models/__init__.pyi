@@ -19,6 +19,12 @@ from .networks.components import components as components
 from .networks.families import network_class as network_class
 from .networks.generation import generate as generate
 from .networks.generation import next_probabilities as next_probabilities
+from .networks.handmade import Handmade as Handmade
+from .networks.handmade import copy_network as copy_network
+from .networks.handmade import induction_network as induction_network
+from .networks.handmade import lookup_network as lookup_network
+from .networks.handmade_loops import loop_detector as loop_detector
+from .networks.handmade_stream import Distractors as Distractors
 from .networks.hooked import HookedModel as HookedModel
 from .networks.hooked import hook as hook
 from .networks.hooked import population as population
@@ -31,6 +37,8 @@ from .networks.transformer import Transformer as Transformer
 from .networks.transformer_config import TransformerConfig as TransformerConfig
 from .training.planting import Certificate as Certificate
 from .training.planting import plant as plant
+from .training.plantings import planted as planted
+from .training.plantings import rehearsed as rehearsed
 from .training.recipes import RECIPES as RECIPES
 from .training.recipes import Recipe as Recipe
 from .training.recipes import recipe as recipe

@@ -41,7 +41,7 @@ class Handmade:
     nodes: tuple[str, ...]
 
 
-def induction(
+def induction_network(
     *, vocabulary: int = 8, context: int = 12, sharpness: float = 20.0, distractors: Distractors = AT_REST
 ) -> Handmade:
     """Two layers of attention that say what followed the current token before.
@@ -76,7 +76,7 @@ def induction(
     return Handmade(model, "says what followed the current token before", edges, _senders(edges))
 
 
-def copy(
+def copy_network(
     *,
     vocabulary: int = 8,
     context: int = 10,
@@ -112,7 +112,7 @@ def copy(
     return Handmade(model, f"says the token {distance} positions back", edges, _senders(edges))
 
 
-def lookup(
+def lookup_network(
     objects: Int64[Tensor, "subject relation"],
     *,
     sharpness: float = 20.0,

@@ -20,7 +20,7 @@ from interp.locating.edge_graph import edge_graph
 from interp.locating.edges import edge_attribution, edge_effects
 from interp.locating.node_patching import attribution_patching, exact_patching
 from interp.refusals import Refused
-from models.networks.handmade import copy, induction, lookup
+from models.networks.handmade import copy_network, induction_network, lookup_network
 from models.networks.handmade_loops import loop_detector
 from models.networks.handmade_stream import Distractors
 
@@ -74,13 +74,13 @@ def made_by_hand(name: str, leak: float = 0.0) -> tuple[Any, Tensor, Any]:
     """The network, inputs, and how far the right answers are above the mean logit."""
     randomness, extra = torch.Generator().manual_seed(3), {"distractors": Distractors(leak=leak)}
     if name == "induction":
-        made = induction(**extra)
+        made = induction_network(**extra)
         inputs = torch.randint(1, 8, (12, 12), generator=randomness)
         inputs[:, 0] = 0
     elif name == "copy":
-        made, inputs = copy(**extra), torch.randint(0, 8, (16, 10), generator=randomness)
+        made, inputs = copy_network(**extra), torch.randint(0, 8, (16, 10), generator=randomness)
     else:
-        made = lookup(torch.randint(0, 5, (6, 3), generator=randomness), **extra)
+        made = lookup_network(torch.randint(0, 5, (6, 3), generator=randomness), **extra)
         inputs = torch.cartesian_prod(torch.arange(6), torch.arange(6, 9))
     made.model.double()
     with torch.no_grad():

@@ -10,7 +10,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from models.networks.handmade import Handmade, copy, induction, lookup
+from models.networks.handmade import Handmade, copy_network, induction_network, lookup_network
 from models.networks.handmade_loops import loop_detector
 from models.networks.handmade_stream import GAIN, Distractors
 from models.refusals import Refused
@@ -38,14 +38,14 @@ def test_induction_says_what_followed_before() -> None:
     tokens = random_tokens(300, 12, 7) + 1
     tokens[:, 0] = 0
     expected = torch.tensor([followers(row, 8) for row in tokens.tolist()])
-    torch.testing.assert_close(answers(induction(), tokens), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(answers(induction_network(), tokens), expected, atol=1e-5, rtol=0)
     assert (expected.max(-1).values < GAIN).any()
 
 
 def test_induction_on_every_short_sequence() -> None:
     tokens = torch.tensor([(0, *rest) for rest in product(range(1, 4), repeat=5)])
     expected = torch.tensor([followers(row, 4) for row in tokens.tolist()])
-    made = induction(vocabulary=4, context=6)
+    made = induction_network(vocabulary=4, context=6)
     torch.testing.assert_close(answers(made, tokens), expected, atol=1e-5, rtol=0)
 
 
@@ -54,13 +54,13 @@ def test_copy_says_the_token_some_positions_back(distance: int) -> None:
     tokens = random_tokens(300, 10, 8)
     back = torch.cat([tokens[:, :1].expand(-1, distance), tokens[:, :-distance]], dim=1)
     expected = GAIN * torch.nn.functional.one_hot(back, 8).float()
-    torch.testing.assert_close(answers(copy(distance=distance), tokens), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(answers(copy_network(distance=distance), tokens), expected, atol=1e-5, rtol=0)
 
 
 def test_lookup_knows_every_fact_and_nothing_else() -> None:
     objects = random_tokens(6, 3, 5)
     objects[0, 0] = 4
-    made = lookup(objects)
+    made = lookup_network(objects)
     tokens = torch.tensor([(s, 6 + r) for s, r in product(range(6), range(3))])
     expected = torch.zeros(18, 2, 14)
     expected[torch.arange(18), 1, 9 + objects.flatten()] = GAIN
@@ -104,7 +104,9 @@ def test_the_loop_detector_counts_holes_on_larger_boards() -> None:
     assert made.model(eight[None]).tolist() == [[-1.5, 1.5]]
 
 
-@pytest.mark.parametrize("make", [induction, copy, lambda **k: lookup(random_tokens(3, 2, 4), **k)])
+@pytest.mark.parametrize(
+    "make", [induction_network, copy_network, lambda **k: lookup_network(random_tokens(3, 2, 4), **k)]
+)
 def test_distractors_are_active_and_change_nothing(make: object) -> None:
     one, other = (make(distractors=Distractors(seed)) for seed in (0, 1))  # type: ignore[operator]
     tokens = random_tokens(20, one.model.config.context, one.model.config.vocabulary)
@@ -117,20 +119,20 @@ def test_distractors_are_active_and_change_nothing(make: object) -> None:
 
 def test_distractors_that_leak_disturb_the_answer_a_little() -> None:
     tokens = random_tokens(300, 10, 8)
-    plain, leaking = (copy(distractors=Distractors(leak=leak)) for leak in (0.0, 0.01))
+    plain, leaking = (copy_network(distractors=Distractors(leak=leak)) for leak in (0.0, 0.01))
     off = (answers(plain, tokens) - answers(leaking, tokens)).abs().max()
     assert 0.05 < off < 2
     assert torch.equal(answers(plain, tokens).argmax(-1), answers(leaking, tokens).argmax(-1))
 
 
 def test_every_sender_of_a_true_edge_is_a_node() -> None:
-    made = induction()
+    made = induction_network()
     assert made.nodes == ("pos_embed", "embed", "blocks.0.attn[0]", "blocks.1.attn[0]")
     assert len(set(made.edges)) == 8
 
 
 def test_what_cannot_be_made_is_refused() -> None:
     with pytest.raises(Refused, match="distance lies between"):
-        copy(distance=10)
+        copy_network(distance=10)
     with pytest.raises(Refused, match="3 rows"):
         loop_detector(rows=2)
