@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
@@ -115,9 +116,11 @@ def _example_axis(model: nn.Module, inputs: Tensor, examples: pd.DataFrame | Non
 
 def taken_by(model: nn.Module, inputs: Tensor) -> tuple[torch.device, torch.dtype]:
     """Where and as what a network takes inputs: its first parameter's (or buffer's) device, for floats its dtype."""
-    held = [*model.parameters(), *model.buffers()] or [inputs]
-    floats = [tensor.dtype for tensor in held if tensor.is_floating_point()]
-    return held[0].device, floats[0] if floats and inputs.is_floating_point() else inputs.dtype
+    first = next(chain(model.parameters(), model.buffers(), [inputs]))
+    if not inputs.is_floating_point():
+        return first.device, inputs.dtype
+    held = chain(model.parameters(), model.buffers(), [inputs])
+    return first.device, next(tensor.dtype for tensor in held if tensor.is_floating_point())
 
 
 def _progress_bar(total: int, done: int) -> Any:

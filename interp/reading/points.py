@@ -100,6 +100,7 @@ def axes_of(name: str, point: nn.Module, *, ndim: int, seeds: Sequence[int] | No
     )
 
 
+@lru_cache(maxsize=4096)
 def layer_of(name: str) -> int | None:
     """The layer or block a hook belongs to: -1 before the first, None after the last or where unknown."""
     if name in BEFORE_ALL_LAYERS:

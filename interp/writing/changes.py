@@ -41,7 +41,7 @@ class Replace:
     value: Value
 
     def __call__(self, tensor: Tensor, site: Site) -> Tensor:
-        return aligned(self.value, tensor, site).expand_as(tensor).contiguous()
+        return aligned(self.value, tensor, site).expand_as(tensor)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Mean:
 
     def __call__(self, tensor: Tensor, site: Site) -> Tensor:
         mean = site.once("mean", lambda: mean_over_examples(self.reference, site))
-        return aligned(mean, tensor, site).expand_as(tensor).contiguous()
+        return aligned(mean, tensor, site).expand_as(tensor)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Freeze:
                 f"Freezing {site.hook!r} takes its activations on these very examples; {self.reference!r} has "
                 "no `example` axis. Capture them, or use `patch`."
             )
-        return aligned(self.reference, tensor, site).expand_as(tensor).contiguous()
+        return aligned(self.reference, tensor, site).expand_as(tensor)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Resample:
         pool, along = self.source.tensor, dims.index("example")
         donors = torch.randint(pool.shape[along], (count,), generator=randomness)
         drawn = self.source.relabelled(pool.index_select(along, donors.to(pool.device)), dims)
-        return aligned(drawn, tensor, site).expand_as(tensor).contiguous()
+        return aligned(drawn, tensor, site).expand_as(tensor)
 
 
 @dataclass(frozen=True)

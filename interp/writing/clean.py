@@ -64,12 +64,13 @@ class Share:
 
 @dataclass(frozen=True)
 class CleanPass:
-    """`entering[l]` enters layer l (`BEFORE`: the inputs); `passed` and `past` by hook; `order` of the hooks."""
+    """`entering[l]` enters layer l (`BEFORE`: the inputs); `passed` and `past` by hook; the hooks' `order`."""
 
     entering: Mapping[int, Tensor]
     passed: Mapping[str, Passed]
     past: Mapping[str, Tensor]
     order: Mapping[str, int]
+    output: Tensor | None
     seeds: tuple[int, ...] | None
     share: Share
 
@@ -109,8 +110,13 @@ class CleanPass:
         return self.last if self.order[hook] > max(layered, default=BEFORE) else BEFORE
 
 
-def clean_pass(model: nn.Module, share: Share, hooks: Iterable[str], *, remember: bool) -> CleanPass:
-    """Runs the network layer by layer, untouched. `remember`: keep what later positions need of earlier ones."""
+def clean_pass(
+    model: nn.Module, share: Share, hooks: Iterable[str], *, remember: bool, to_the_end: bool
+) -> CleanPass:
+    """Runs the network layer by layer, untouched.
+
+    `remember`: keep what later positions need of earlier ones. `to_the_end`: also where no hook asked for comes later.
+    """
     points, seeds = hook_points(model), seeds_of(model)
     past_points: Sequence[str] = getattr(model, "past_points", ()) if remember else ()
     kept: dict[str, Tensor] = {}
@@ -118,6 +124,9 @@ def clean_pass(model: nn.Module, share: Share, hooks: Iterable[str], *, remember
     handles = [points[name].register_forward_hook(_keeper(kept, name)) for name in names]
     try:
         entering = _layer_by_layer(model, share.inputs, points)
+        output = None
+        if to_the_end or len(kept) < len(names):
+            output = model(entering[max(entering)], start_at_layer=max(entering))
     finally:
         for handle in handles:
             handle.remove()
@@ -128,18 +137,19 @@ def clean_pass(model: nn.Module, share: Share, hooks: Iterable[str], *, remember
         for name in names
     }
     order = {name: place for place, name in enumerate(points)}
-    return CleanPass(entering, passed, {name: kept[name] for name in past_points}, order, seeds, share)
+    return CleanPass(
+        entering, passed, {name: kept[name] for name in past_points}, order, output, seeds, share
+    )
 
 
 def _layer_by_layer(model: nn.Module, inputs: Tensor, points: Iterable[str]) -> dict[int, Tensor]:
-    """What enters each layer, and the inputs; runs to the end, so that every hook fires."""
+    """What enters each layer, from the inputs to what leaves the last."""
     count = 1 + max((layer for name in points if (layer := layer_of(name)) is not None), default=BEFORE)
     x = model(inputs, stop_at_layer=0)
     entering = {BEFORE: inputs, 0: x}
     for layer in range(1, count + 1):
         x = model(x, start_at_layer=layer - 1, stop_at_layer=layer)
         entering[layer] = x
-    model(x, start_at_layer=count)
     return entering
 
 

@@ -53,13 +53,25 @@ class Edit:
 
     def apply(self, tensor: Tensor, site: Site) -> Tensor:
         """The tensor with the change made where it counts. Raises `Refused` when the change breaks a rule."""
+        changed = self._changed(tensor, site)
+        mask = site.mask(tensor)
+        return changed.contiguous() if mask is None else torch.where(mask, changed, tensor)
+
+    def write(self, tensor: Tensor, site: Site) -> None:
+        """As `apply`, but into the tensor itself, which must be the caller's own."""
+        changed, place = self._changed(tensor, site), site.place(tensor)
+        if place is None:
+            tensor.copy_(self.apply(tensor, site))
+        else:
+            tensor[place] = changed[place]
+
+    def _changed(self, tensor: Tensor, site: Site) -> Tensor:
         version = None if tensor.is_inference() else tensor._version
         changed = self.change(tensor, site)
         _check_kept(self, tensor, changed)
         if version is not None and tensor._version != version:
             raise Refused(f"The edit {self!r} wrote into the tensor it was given: return a new one.")
-        mask = site.mask(tensor)
-        return changed if mask is None else torch.where(mask, changed, tensor)
+        return changed
 
     def site(self, axes: tuple[str, ...], shape: Sequence[int], seeds: tuple[int, ...] | None) -> Site:
         """Where this edit acts in a tensor of these axes and lengths."""

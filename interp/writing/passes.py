@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from interp.reading.points import hook_points
@@ -28,7 +29,7 @@ class Passing:
 
     def output(self, group: Group) -> Tensor:
         """The output `[*seed, run, example, ...]` of every run of the group."""
-        count, first = len(group.runs), group.first if self.abilities.positions else 0
+        count, first = len(group.runs), group.first
         riders = {hook: _Rider(hook, group.runs, self, first) for hook in (*group.entering, *group.inside)}
         inputs = self._entering(group, riders, first)
         points = hook_points(self.model)
@@ -41,7 +42,13 @@ class Passing:
                 handle.remove()
         for hook in group.inside:
             riders[hook].check_fired()
-        return parted(output, self.clean.lead, count)
+        runs = parted(output, self.clean.lead, count)
+        if self.clean.output is None or not first or self.at is not None:
+            return runs
+        # the output of all positions: those before the first one computed are as untouched
+        beginning = self.clean.output.unsqueeze(self.clean.lead).narrow(-2, 0, first)
+        shape = (*runs.shape[: self.clean.lead + 1], *beginning.shape[self.clean.lead + 1 :])
+        return torch.cat((beginning.expand(shape), runs), dim=-2)
 
     def _entering(self, group: Group, riders: dict[str, _Rider], first: int) -> Tensor:
         """What enters the layer at which the group starts, every run with its own edits of it."""
@@ -61,9 +68,7 @@ class Passing:
             more |= {"first_pos": first, "past": self.clean.past}
         if self.at is not None and self.abilities.logits:
             more["at"] = self.at
-        output = self.model(x, **more)
-        if not isinstance(output, Tensor):
-            raise Refused(f"The network gave a {type(output).__name__}; a sweep reads one tensor.")
+        output: Tensor = self.model(x, **more)
         return output
 
 
@@ -72,7 +77,7 @@ class _Rider:
 
     def __init__(self, hook: str, runs: Sequence[Run], passing: Passing, first: int) -> None:
         self.hook, self.passed, self.first, self.at = hook, passing.clean.passed[hook], first, passing.at
-        self.share = passing.clean.share
+        self.share, self.lengths = passing.clean.share, passing.clean.lengths(hook)
         self.edits: list[list[tuple[Edit, Site]]] = [list(run.at(hook)) for run in runs]
         self.fired = False
 
@@ -91,10 +96,8 @@ class _Rider:
         changed = parted(tensor, place, len(self.edits)).clone()
         for number, edits in enumerate(self.edits):
             share = changed.select(place, number)
-            result = share
             for edit, site in edits:
-                result = edit.apply(result, replace(site, window=window, memory={}))
-            share.copy_(result)
+                edit.write(share, replace(site, lengths=self.lengths, window=window) if window else site)
         return changed.flatten(place, place + 1)
 
     def check_fired(self) -> None:

@@ -19,7 +19,7 @@ from interp.writing.edits import Edit
 from interp.writing.values import Site
 
 POSITION_AXES = ("pos", "query_pos")
-PASS_COSTS_PARAMETERS = 3_000_000
+PASS_COSTS_PARAMETERS = 10_000_000
 """What the fixed cost of one layer's pass is worth, in parameters times positions (a processor of today)."""
 
 Edits = tuple[Edit, ...]
@@ -54,9 +54,10 @@ class Group:
         return min(run.first for run in self.runs)
 
 
-def planned(clean: CleanPass, asked: Sequence[tuple[int, Edits]], *, by_position: bool) -> list[Group]:
+def planned(clean: CleanPass, asked: Sequence[tuple[int, Edits]], *, latest: int) -> list[Group]:
     """The runs, grouped by layer and hooks, in the order in which each group is first met.
 
+    `latest`: the last position at which a run may begin (0: all begin there).
     Raises `Refused` where an edit does not fit what passes its hook.
     """
     found: dict[tuple[int, tuple[str, ...], tuple[str, ...]], list[Run]] = {}
@@ -65,19 +66,19 @@ def planned(clean: CleanPass, asked: Sequence[tuple[int, Edits]], *, by_position
         start = min(clean.start_of(hook) for hook in hooks)
         entering = tuple(hook for hook in hooks if clean.entered_by(hook) == start)
         inside = tuple(hook for hook in hooks if hook not in entering)
-        found.setdefault((start, entering, inside), []).append(_run(clean, number, edits, by_position))
+        found.setdefault((start, entering, inside), []).append(_run(clean, number, edits, latest))
     return [Group(*key, tuple(runs)) for key, runs in found.items()]
 
 
-def _run(clean: CleanPass, number: int, edits: Edits, by_position: bool) -> Run:
+def _run(clean: CleanPass, number: int, edits: Edits, latest: int) -> Run:
     sites = tuple(_site(clean, edit) for edit in edits)
-    first = min(map(_first_position, edits, sites)) if by_position else 0
+    first = min(latest, *map(_first_position, edits, sites))
     return Run(number, edits, sites, first)
 
 
 def _site(clean: CleanPass, edit: Edit) -> Site:
     lengths = clean.lengths(edit.hook)
-    return replace(edit.site(tuple(lengths), tuple(lengths.values()), clean.seeds), lengths=lengths)
+    return edit.site(tuple(lengths), tuple(lengths.values()), clean.seeds)
 
 
 def _first_position(edit: Edit, site: Site) -> int:
@@ -96,6 +97,8 @@ def passes(group: Group, *, length: int, most: int, pass_cost: float) -> list[Gr
     `length`: positions of a whole run. `pass_cost`: what a pass costs besides, in positions of one run.
     """
     runs = sorted(group.runs, key=lambda run: run.first)
+    if sum(run.first - runs[0].first for run in runs) <= pass_cost:
+        return [replace(group, runs=tuple(some)) for some in _parted(runs, most)]
     firsts = sorted({run.first for run in runs})
     behind = [0, *(sum(run.first <= first for run in runs) for first in firsts)]
     best: list[tuple[float, int]] = [(0.0, 0)]
@@ -111,11 +114,7 @@ def passes(group: Group, *, length: int, most: int, pass_cost: float) -> list[Gr
         begin = best[end][1]
         parts.append(runs[behind[begin] : behind[end]])
         end = begin
-    return [
-        Group(group.start, group.entering, group.inside, tuple(some))
-        for part in reversed(parts)
-        for some in _parted(part, most)
-    ]
+    return [replace(group, runs=tuple(some)) for part in reversed(parts) for some in _parted(part, most)]
 
 
 def _parted(runs: Sequence[Run], most: int) -> Iterator[Sequence[Run]]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +31,10 @@ CACHE = 8_000_000
 """Bytes of a pass's widest activation that are worth sharing a pass; more fall out of the cache."""
 ALIVE = 8
 """How many tensors as wide as the widest are alive at once in a pass, at most."""
-OWN = ("transformer_lens.", "models.")
+UNASKED = 500_000_000
+"""Bytes that are taken without asking how much is free, where a sixteenth of them will do for a run."""
+OWN = ("transformer_lens.",)
+"""Whose hooks are no stranger's: a bridged network carries its library's own."""
 
 
 @dataclass(frozen=True)
@@ -118,10 +123,17 @@ class Sweeping:
     ) -> Iterator[tuple[int, Tensor]]:
         """The output of each entry on these examples, `[*seed, example, ...]`."""
         hooks = dict.fromkeys(edit.hook for _, edits in numbered for edit in edits)
-        clean = clean_pass(self.model, share, hooks, remember=abilities.positions)
+        clean = clean_pass(
+            self.model,
+            share,
+            hooks,
+            remember=abilities.positions,
+            to_the_end=abilities.positions and self.at is None,
+        )
         at = None if self.at is None else self.at % self.inputs.shape[-1]
         passing = Passing(self.model, clean, abilities, at)
-        for group in planned(clean, numbered, by_position=abilities.positions):
+        last = self.inputs.shape[-1] - 1 if at is None else at
+        for group in planned(clean, numbered, latest=last if abilities.positions else 0):
             for some in self._passes(group, clean, abilities, room):
                 output = passing.output(some)
                 for place, run in enumerate(some.runs):
@@ -137,18 +149,28 @@ class Sweeping:
     def _measured(self, output: Tensor) -> Tensor:
         """The metric of one entry's output, `[(seed), example]`."""
         if self.at is not None:
-            axis = position_axis(self.model)
+            axis = self.position_axis
             output = output.select(axis, 0 if output.shape[axis] == 1 else self.at)
-        seeds = seeds_of(self.model)
-        wanted = (self.total,) if seeds is None else (len(seeds), self.total)
         values = self.metric(output)
-        if not isinstance(values, Tensor) or tuple(values.shape) != wanted:
+        if not isinstance(values, Tensor) or tuple(values.shape) != self.shape:
             given = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise Refused(
                 f"The metric gave {given} for an output of shape {list(output.shape)}; it gives a number for each "
-                f"{'example' if seeds is None else 'seed and example'}, {list(wanted)}: leave the averaging out."
+                f"{'example' if len(self.shape) == 1 else 'seed and example'}, {list(self.shape)}: leave the "
+                "averaging out."
             )
         return values
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """What the metric gives for an entry: a number for each (seed and) example."""
+        seeds = seeds_of(self.model)
+        return (self.total,) if seeds is None else (len(seeds), self.total)
+
+    @cached_property
+    def position_axis(self) -> int:
+        """Which axis of the output is the positions."""
+        return position_axis(self.model)
 
 
 @dataclass(frozen=True)
@@ -164,14 +186,14 @@ class Room:
     @classmethod
     def of(cls, model: nn.Module, inputs: Tensor, axis: int, memory: int | None) -> Room:
         """Estimated from the network's parameters and its inputs. Raises `Refused` where one example does not fit."""
-        shapes = [parameter.shape[-2:] for parameter in model.parameters()]
+        parameters = list(model.parameters())
         seeds = len(seeds_of(model) or (0,))
         total = int(inputs.shape[axis])
         positions = 1 if inputs.is_floating_point() else inputs[0].numel() // (1 if axis == 0 else total)
-        widest = max([max(shape, default=1) for shape in shapes], default=1)
-        itemsize = max([parameter.itemsize for parameter in model.parameters()], default=4)
+        widest = max([max(parameter.shape[-2:], default=1) for parameter in parameters], default=1)
+        itemsize = max([parameter.itemsize for parameter in parameters], default=4)
         output = seeds * positions * widest * itemsize
-        memory = allowed(memory)
+        memory = UNASKED if memory is None and 16 * ALIVE * output * total < UNASKED else allowed(memory)
         if ALIVE * output > memory:
             raise Refused(
                 f"One example takes about {amount(ALIVE * output)} and memory={amount(memory)} is allowed."
@@ -179,8 +201,8 @@ class Room:
         layers = 1 + max(
             (layer for name in hook_points(model) if (layer := layer_of(name)) is not None), default=0
         )
-        parameters = sum(parameter.numel() for parameter in model.parameters())
-        return cls(memory, output, output, PASS_COSTS_PARAMETERS * layers / max(1, parameters), total)
+        each = max(1, sum(map(torch.numel, parameters))) / layers
+        return cls(memory, output, output, PASS_COSTS_PARAMETERS / each, total)
 
     @property
     def examples(self) -> int:
@@ -218,11 +240,15 @@ def position_axis(model: nn.Module) -> int:
 
 def has_foreign_hooks(model: nn.Module) -> bool:
     """Whether somebody else's forward hooks are attached anywhere."""
+    hooked = [
+        module
+        for module in chain(model.modules(), hook_points(model).values())
+        if module._forward_hooks or module._forward_pre_hooks
+    ]
     return any(
         not getattr(hook, "__module__", "").startswith(OWN)
-        for module in (*model.modules(), *hook_points(model).values())
-        for hooks in (module._forward_hooks, module._forward_pre_hooks)
-        for hook in hooks.values()
+        for module in hooked
+        for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
     )
 
 

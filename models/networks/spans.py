@@ -55,16 +55,14 @@ def span_of(
     first: int,
     past: Mapping[str, Tensor] | None,
     at: int | None,
-    needed: tuple[str, ...] | None,
-) -> Span | None:
-    """The span of a pass over `length` positions from `first`; None for all of them.
+    needed: tuple[str, ...],
+) -> Span:
+    """The span of a pass over `length` positions from `first`.
 
-    `needed`: the hooks whose earlier positions the network needs. Raises `Refused`
-    for those that are not given or too short, and for a position that is not computed.
+    `needed`: the hooks whose earlier positions the network needs. Raises `Refused` for those that are not given or too
+    short, and for a position that is not computed.
     """
-    if not first and at is None:
-        return None
-    for name in (needed or ()) if first else ():
+    for name in needed if first else ():
         if past is None or name not in past or past[name].shape[-3] < first:
             raise Refused(
                 f"Beginning at position {first} takes `past` with {name!r} of {first} positions or more."
