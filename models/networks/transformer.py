@@ -109,7 +109,9 @@ class Transformer(HookedModel):
         )
         if at is not None and stop_at_layer is not None:
             raise Refused("`at` says which logits are made; a pass that stops at a layer makes none.")
-        span = span_of(resid.shape[-2], first=first_pos, past=past, at=at, needed=self.past_points)
+        span = None
+        if first_pos or at is not None:
+            span = span_of(resid.shape[-2], first=first_pos, past=past, at=at, needed=self.past_points or ())
         resid = self._through(start, stop, resid, self._real(mask, resid), span)
         if stop_at_layer is not None:
             return resid
