@@ -43,6 +43,7 @@ from .training.recipes import RECIPES as RECIPES
 from .training.recipes import Recipe as Recipe
 from .training.recipes import recipe as recipe
 from .training.runs import load_run as load_run
+from .training.runs import run_data as run_data
 from .training.runs import run_tokenizer as run_tokenizer
 from .training.runs import trained as trained
 from .training.train import Trained as Trained

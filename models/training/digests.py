@@ -44,16 +44,19 @@ def recipe_digest(recipe: Recipe, data: Dataset) -> str:
 
 
 @cache
-def code_digest(family: str) -> str:
+def code_digest(family: str, shaping: str = TRAINING) -> str:
     """SHA-256 over the syntax trees of `shaping_modules`."""
-    trees = [ast.dump(_tree(module)) for module in shaping_modules(family)]
+    trees = [ast.dump(_tree(module)) for module in shaping_modules(family, shaping)]
     return hashlib.sha256("\n".join(trees).encode()).hexdigest()
 
 
-def shaping_modules(family: str) -> list[str]:
-    """Our modules that the family's network and a training step run; configs and data are digested as they are."""
+def shaping_modules(family: str, shaping: str = TRAINING) -> list[str]:
+    """Our modules that the family's network and `shaping` (a training step, unless given) run.
+
+    Configs and data are digested as they are.
+    """
     found: set[str] = set()
-    waiting = [CLASSES[family].split(":")[0], TRAINING]
+    waiting = [CLASSES[family].split(":")[0], shaping]
     while waiting:
         module = waiting.pop()
         if module not in found and not module.startswith(INERT) and not module.endswith("_config"):

@@ -58,7 +58,9 @@ class Exam:
         entering = None
         if layer is not None:
             every = torch.arange(len(asked), device=model.device)
-            parts = [_entering(model, asked.rows(rows), layer, alone=alone) for rows in every.split(AT_ONCE)]
+            parts = [
+                _entering(model, asked.rows(rows), layer, alone=alone) for rows in torch.split(every, AT_ONCE)
+            ]
             entering = torch.cat(parts, dim=1)
         return cls(asked, facts.targets.to(model.device), layer, entering, alone)
 
@@ -80,7 +82,9 @@ class Exam:
     def margins(self, model: HookedModel) -> Float[Tensor, "seed example"]:
         """The margin of every fact in every seed; a fact is known where it is above zero."""
         every = torch.arange(len(self.targets), device=self.targets.device)
-        parts = [margins(self.logits(model, rows), self.targets[rows]) for rows in every.split(AT_ONCE)]
+        parts = [
+            margins(self.logits(model, rows), self.targets[rows]) for rows in torch.split(every, AT_ONCE)
+        ]
         return torch.cat(parts, dim=-1)
 
     def known(self, model: HookedModel) -> Tensor:
@@ -88,7 +92,8 @@ class Exam:
         every = torch.arange(len(self.targets), device=self.targets.device)
         with torch.no_grad():
             right = [
-                self.logits(model, rows).argmax(-1) == self.targets[rows] for rows in every.split(AT_ONCE)
+                self.logits(model, rows).argmax(-1) == self.targets[rows]
+                for rows in torch.split(every, AT_ONCE)
             ]
         return torch.cat(right, dim=-1)
 

@@ -56,10 +56,13 @@ def _drifted(inquiry: Inquiry, part: Part, layer: int | None) -> dict[str, Tenso
     masks = part.weights(inquiry.model)
     own = {name: value.clone().requires_grad_() for name, value in disturbed.items()}
     optimizer = torch.optim.Adam(own.values(), lr=RATE)
+    entering = _entering(inquiry.model, inquiry.others, layer)
     for _ in range(STEPS):
         rows = torch.randperm(len(inquiry.others), generator=randomness)[:BATCH]
+        met = None if entering is None else entering.index_select(-3, rows.to(entering.device))
         with torch.enable_grad():
-            loss = _loss(inquiry.model, inquiry.others.rows(rows), own, layer)
+            logits = inquiry.others.rows(rows).logits(inquiry.model, weights=own, entering=met, layer=layer)
+            loss = _loss(logits, inquiry.others.targets[rows])
             gradients = torch.autograd.grad(loss, list(own.values()))
         for (name, value), gradient in zip(own.items(), gradients, strict=True):
             value.grad = torch.where(masks[name], gradient, 0.0)
@@ -67,15 +70,17 @@ def _drifted(inquiry: Inquiry, part: Part, layer: int | None) -> dict[str, Tenso
     return {name: value.detach() for name, value in own.items()}
 
 
-def _loss(model: nn.Module, facts: Asked, weights: dict[str, Tensor], layer: int | None) -> Tensor:
+@torch.no_grad()
+def _entering(model: nn.Module, facts: Asked, layer: int | None) -> Tensor | None:
+    """What enters the layer, `[*seed, example, pos, d_model]`, which nothing before it moves; None: tokens do."""
+    masked = {} if facts.mask is None else {"mask": facts.mask}
+    return None if layer is None else model(facts.inputs, stop_at_layer=layer, **masked)
+
+
+def _loss(logits: Float[Tensor, "*seed example token"], targets: Tensor) -> Tensor:
     """The cross-entropy of each seed, summed, so that no seed's gradient meets another's."""
-    entering = None
-    if layer is not None:
-        with torch.no_grad():
-            entering = model(facts.inputs, stop_at_layer=layer)
-    logits = facts.logits(model, weights=weights, entering=entering, layer=layer)
-    labels = facts.targets.expand(logits.shape[:-1])
-    return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="sum") / len(facts)
+    labels = targets.expand(logits.shape[:-1]).flatten()
+    return F.cross_entropy(logits.flatten(0, -2), labels, reduction="sum") / logits.shape[-2]
 
 
 def _noise_like(value: Tensor, randomness: torch.Generator) -> Tensor:

@@ -1,0 +1,188 @@
+"""Trials: networks with facts planted where we know, from easy to hard, to hold methods against.
+
+A base population knows nine tenths of a made-up world; the last tenth is new to it. The tiers:
+
+    one component     all new facts planted into one whole component (a fifth of them into the embedding: it holds few)
+    few facts         a sixth of that
+    two plantings     half of the new facts into each of two components, one half asked about
+    split             the same networks, both halves asked about: two components are right
+    rehearsed         as the first, then all weights trained on everything
+    heads, matrices, neuron sets    a tenth of the new facts into a part of a component, looked for among its kind
+    sham              nothing planted: facts drawn from those known, no component is right
+
+A planting counts as certified in a seed that still knows 99 % of what it knew, and holds at least half of what it was
+to hold; other seeds are left out of the trial, which says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.data.dataset import Dataset
+from models.networks.hooked import HookedModel, population
+from models.refusals import one_of
+from models.training.planting import Certificate
+from models.training.plantings import planted, rehearsed
+from models.training.training_config import Optimizer
+
+Tier = Literal[
+    "one component",
+    "few facts",
+    "two plantings",
+    "split",
+    "rehearsed",
+    "heads",
+    "matrices",
+    "neuron sets",
+    "sham",
+]
+TIERS: tuple[Tier, ...] = get_args(Tier)
+PAIRS = (("blocks.0.mlp", "blocks.1.mlp"), ("blocks.0.attn", "blocks.1.mlp"), ("blocks.1.attn", "unembed"))
+MATRICES = ("attn.W_Q", "attn.W_K", "attn.W_V", "attn.W_O", "mlp.W_in", "mlp.W_out")
+PLANTED_MATRICES = (
+    "blocks.0.mlp.W_in",
+    "blocks.0.mlp.W_out",
+    "blocks.1.attn.W_V",
+    "blocks.1.mlp.W_in",
+    "blocks.1.mlp.W_out",
+)
+SETS = 4
+SHAMS = 6
+HELD = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A population, the facts in question and others it knows; `right` holds them, of the `components` to choose from.
+
+    `seeds` whose planting was not certified are in `left_out` and not in the population. A population may have no seed
+    left: then `model` is None.
+    """
+
+    tier: Tier
+    right: tuple[str, ...]
+    components: tuple[str, ...]
+    model: HookedModel | None
+    facts: Dataset
+    reference: Dataset
+    left_out: tuple[int, ...]
+    certificates: tuple[Certificate, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What was planted where, in short."""
+        return " + ".join(self.right) or "nothing"
+
+
+@dataclass(frozen=True, eq=False)
+class Planter:
+    """A base population, and facts as tokens, of which it knows all but those in the rows `new`."""
+
+    base: HookedModel
+    facts: Dataset
+    new: NDArray[np.int64]
+
+    @cached_property
+    def known(self) -> NDArray[np.int64]:
+        """The rows of the facts that the base population learned."""
+        return np.setdiff1d(np.arange(len(self.facts)), self.new)
+
+    def names(self, tier: Tier) -> list[tuple[str, ...]]:
+        """What is planted into, trial by trial; for the sham tier, numbers of draws. Raises `Refused` for no tier."""
+        one_of("tier", tier, Tier)
+        whole = self.base.components()
+        if tier in ("two plantings", "split"):
+            return [pair for pair in PAIRS if set(pair) <= set(whole)]
+        if tier == "matrices":
+            return [(name,) for name in PLANTED_MATRICES if name in self.parts(tier)]
+        if tier == "sham":
+            return [(str(draw),) for draw in range(SHAMS)]
+        return [(name,) for name in self.parts(tier)]
+
+    def parts(self, tier: Tier) -> list[str]:
+        """The parts to choose from in a tier."""
+        config = self.base.config
+        if tier == "heads":
+            return [
+                f"blocks.{layer}.attn[{head}]"
+                for layer in range(config.layers)
+                for head in range(config.heads)
+            ]
+        if tier == "matrices":
+            return [f"blocks.{layer}.{matrix}" for layer in range(config.layers) for matrix in MATRICES]
+        if tier == "neuron sets":
+            width = config.d_mlp // SETS
+            starts = range(0, SETS * width, width)
+            return [f"blocks.{layer}.mlp[{s}:{s + width}]" for layer in range(config.layers) for s in starts]
+        return self.base.components()
+
+    def trial(self, tier: Tier, into: tuple[str, ...]) -> Trial:
+        """One trial: planted now, or found in the cache."""
+        components = tuple(self.parts(tier))
+        if tier == "sham":
+            drawn = np.random.default_rng([len(self.known), int(into[0])]).permutation(self.known)
+            facts, others = (self.facts.subset(np.sort(rows)) for rows in np.split(drawn, [len(self.new)]))
+            return Trial(tier, (), components, self.base, facts, others, left_out=())
+        if tier in ("two plantings", "split"):
+            return self._of_two(tier, into, components)
+        (place,) = into
+        rows, known = self._rows(tier, place), self.facts.subset(self.known)
+        facts = self.facts.subset(rows)
+        made = planted(self.base, facts, into=place, keeping=known, optimizer=_optimizer(place))
+        model = made.model
+        if tier == "rehearsed":
+            model = rehearsed(model, self.facts.subset(np.union1d(self.known, rows)))
+        return _certified(tier, into, components, model, (facts, known), (made.certificate,))
+
+    def trials(self, tiers: Sequence[Tier] = TIERS) -> Iterator[Trial]:
+        """Every trial of these tiers."""
+        for tier in tiers:
+            for into in self.names(tier):
+                yield self.trial(tier, into)
+
+    def _of_two(self, tier: Tier, into: tuple[str, ...], components: tuple[str, ...]) -> Trial:
+        rows = np.array_split(self.new, 2)
+        first, second = (self.facts.subset(half) for half in rows)
+        known, more = self.facts.subset(self.known), self.facts.subset(np.union1d(self.known, rows[0]))
+        one = planted(self.base, first, into=into[0], keeping=known, optimizer=_optimizer(into[0]))
+        both = planted(one.model, second, into=into[1], keeping=more, optimizer=_optimizer(into[1]))
+        certificates = (one.certificate, both.certificate)
+        if tier == "split":
+            asked = self.facts.subset(np.sort(self.new))
+            return _certified(tier, into, components, both.model, (asked, known), certificates)
+        return _certified(tier, into[:1], components, both.model, (first, known), certificates)
+
+    def _rows(self, tier: Tier, place: str) -> NDArray[np.int64]:
+        """Which new facts are planted: other ones for each place, where not all are."""
+        share = {"few facts": 6, "heads": 10, "matrices": 4, "neuron sets": 4}.get(tier, 1)
+        if place == "embed":
+            share = max(share, 5)
+        start = self.parts(tier).index(place) * len(self.new) // max(1, len(self.parts(tier)))
+        return np.sort(np.take(self.new, start + np.arange(len(self.new) // share), mode="wrap"))
+
+
+def _optimizer(place: str) -> Optimizer:
+    """The embedding has a row for each word, seldom met: it takes larger steps."""
+    return Optimizer("adam", 1e-2 if place == "embed" or "attn[" in place else 5e-3, beta2=0.99)
+
+
+def _certified(
+    tier: Tier,
+    right: tuple[str, ...],
+    components: tuple[str, ...],
+    model: HookedModel,
+    data: tuple[Dataset, Dataset],
+    certificates: tuple[Certificate, ...],
+) -> Trial:
+    """The trial with the seeds whose plantings all hold."""
+    holds = np.all([certificate.holds(planted=HELD) for certificate in certificates], axis=0)
+    left_out = tuple(seed for seed, good in zip(model.every_seed, holds, strict=True) if not good)
+    kept = [seed for seed in model.every_seed if seed not in left_out]
+    whole = model if not left_out else population([model.member(seed) for seed in kept]) if kept else None
+    return Trial(tier, right, components, whole, data[0], data[1], left_out, certificates)
