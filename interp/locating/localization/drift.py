@@ -73,8 +73,7 @@ def _drifted(inquiry: Inquiry, part: Part, layer: int | None) -> dict[str, Tenso
 @torch.no_grad()
 def _entering(model: nn.Module, facts: Asked, layer: int | None) -> Tensor | None:
     """What enters the layer, `[*seed, example, pos, d_model]`, which nothing before it moves; None: tokens do."""
-    masked = {} if facts.mask is None else {"mask": facts.mask}
-    return None if layer is None else model(facts.inputs, stop_at_layer=layer, **masked)
+    return None if layer is None else model(facts.inputs, stop_at_layer=layer)
 
 
 def _loss(logits: Float[Tensor, "*seed example token"], targets: Tensor) -> Tensor:
