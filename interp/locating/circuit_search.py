@@ -70,13 +70,14 @@ class _Search:
 
     def __init__(self, study: Study, metric: Metric, tolerance: float) -> None:
         self.study, self.metric, self.tolerance, self.tried = study, metric, tolerance, 0
+        ends = torch.tensor([[False], [True]]).expand(2, len(study.graph.edges))
+        self.ends = metrics_with(study, metric, ends)  # with no edges, and with all
 
     def faithfulness(self, kept: np.ndarray) -> np.ndarray:
         """Of circuits `[circuit, edge]`."""
         self.tried += len(kept)
-        ends = np.zeros((2, kept.shape[-1]), bool)
-        ends[1] = True
-        values = metrics_with(self.study, self.metric, torch.from_numpy(np.stack([ends[0], *kept, ends[1]])))
+        values = metrics_with(self.study, self.metric, torch.from_numpy(kept))
+        values = torch.cat([self.ends[:1], values, self.ends[1:]])
         found: np.ndarray = faithfulness_of(values)[1:-1].numpy(force=True)
         return found
 
