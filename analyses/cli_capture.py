@@ -101,7 +101,7 @@ def capture(arguments: Sequence[str], _questions: Path) -> int:
     patterns = given_hooks(options.hooks, options.run)
     one_thread()
     recipe, trained = models.load_run(options.run)
-    examples = _examples(models.load_data(options.data or recipe.data), options)
+    examples = _examples(models.run_data(options.run, recipe, options.data), options)
     seen = interp.capture(
         trained.model,
         examples,

@@ -92,7 +92,7 @@ def answer(config: Config) -> interp.Report:
     """Loads the run, probes every hook beside its controls, judges."""
     begun = time.monotonic()
     recipe, trained = models.load_run(config.run)
-    data, model = models.load_data(config.data or recipe.data), trained.model
+    data, model = models.run_data(config.run, recipe, config.data), trained.model
     nothing_held_out = not data.split_counts()["test"]
     data = models.halves_by_subject(data) if nothing_held_out else data
     untrained = type(model)(model.config, seeds=model.every_seed).to(device=model.device, dtype=model.dtype)

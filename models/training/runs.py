@@ -126,6 +126,21 @@ def load_run(folder: Path | str) -> tuple[Recipe, Trained]:
     return recipe, _trained(run, seeds, metrics)
 
 
+def run_data(folder: Path | str, recipe: Recipe, name: str | None = None) -> Dataset:
+    """The data set of this name, for a run's network to read; without a name what the run was trained on.
+
+    Raises `Refused` for data spelt with another tokenizer than the run's: the same numbers are other words there.
+    """
+    data = load_data(name or recipe.data)
+    spelt = read_record(Path(folder) / "recipe.json").get("tokenizer")
+    if data.tokenizer is not None and data.tokenizer.digest != spelt:
+        raise Refused(
+            f"The data {data.name!r} are spelt with another tokenizer than {recipe.data!r}, which the run {folder} was "
+            "trained on, so the network would read other words: take a run trained on them."
+        )
+    return data
+
+
 def run_tokenizer(folder: Path | str, recipe: Recipe) -> Tokenizer:
     """The tokenizer that the run's data were spelt with, from its `tokenizer.json`.
 

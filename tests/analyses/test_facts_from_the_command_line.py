@@ -94,6 +94,15 @@ def test_positions_that_are_not_there_are_explained(
     assert explained in done.err
 
 
+@pytest.mark.parametrize("command", ["capture", "probe"])
+def test_data_spelt_with_another_tokenizer_are_refused(cli: Interp, relatives: Path, command: str) -> None:
+    more = ("--out", "acts") if command == "capture" else ("--label", "relation")
+    done = cli(command, relatives, "--hooks", "hook_embed", "--data", "world", *more)
+    assert (done.code, done.out) == (2, "")
+    assert "'world' are spelt with another tokenizer than 'families'" in done.err
+    assert not Path("acts").exists()
+
+
 def test_a_world_of_which_nothing_is_held_out_is_probed_by_halves(cli: Interp) -> None:
     words = ("train", "facts", "--seeds", 1, "--epochs", 1, "--batch-size", 1_000, "--out", "world")
     assert cli(*words).code == 0
