@@ -1,10 +1,10 @@
 """Matched pairs: each case beside a control of nearly the same value, so that what differs is not that value.
 
-Cases and controls are paired one to one such that the values' distances sum to as little as can be (optimal matching);
-pairs further apart than the caliper are given up. The caliper is a fifth of the cases' and controls' pooled standard
-deviation: narrower ones lose pairs, wider ones leave a bias (Austin 2011). Standardised difference: the mean of the
-pairs' differences over their standard deviation (Cohen's d for pairs); it has no unit, so effects of one kind may be
-compared between places where they are of different size.
+Cases and controls are paired one to one, none further apart than the caliper: as many pairs as there can be, and of
+all such pairings the one whose distances sum to the least (optimal matching). The caliper is a fifth of the cases' and
+controls' pooled standard deviation: narrower ones lose pairs, wider ones leave a bias (Austin 2011). Standardised
+difference: the mean of the pairs' differences over their standard deviation (Cohen's d for pairs); it has no unit, so
+effects of one kind may be compared between places where they are of different size.
 
 When it misleads: what was not matched may still differ between cases and controls; and with few pairs left, the cases
 that found a partner may be unlike the others. The number of pairs belongs beside every figure.
@@ -26,7 +26,7 @@ CALIPER = 0.2
 def matched_pairs(
     cases: Float[Tensor, " case"], controls: Float[Tensor, " control"], *, caliper: float = CALIPER
 ) -> Int64[Tensor, "pair 2"]:
-    """Rows (case, control), each case and each control in one pair at most; `caliper` in standard deviations.
+    """Rows (case, control), each case and each control in one pair at most; `caliper` in pooled standard deviations.
 
     Values that are not finite belong to no pair.
     """
@@ -35,9 +35,13 @@ def matched_pairs(
         return torch.empty(0, 2, dtype=torch.int64)
     left, right = cases[case_rows].double(), controls[control_rows].double()
     distance = (left[:, None] - right).abs()
-    first, second = (torch.from_numpy(rows) for rows in linear_sum_assignment(distance.numpy()))
-    near = distance[first, second] <= caliper * pooled_deviation(left, right)
-    return torch.stack([case_rows[first[near]], control_rows[second[near]]], dim=1)
+    widest = caliper * pooled_deviation(left, right)
+    near = distance <= widest
+    too_far = 1 + widest * min(distance.shape)  # costs more than all pairs within the caliper together
+    cost = torch.where(near, distance, too_far)
+    first, second = (torch.from_numpy(rows) for rows in linear_sum_assignment(cost.numpy()))
+    kept = near[first, second]
+    return torch.stack([case_rows[first[kept]], control_rows[second[kept]]], dim=1)
 
 
 def pooled_deviation(left: Float[Tensor, " case"], right: Float[Tensor, " control"]) -> float:
@@ -52,8 +56,9 @@ def standardised_difference(differences: Float[Tensor, "*batch pair"]) -> Float[
     """
     if differences.shape[-1] < 2:
         return torch.full(differences.shape[:-1], float("nan"), dtype=differences.dtype)
-    mean, deviation = differences.mean(-1), differences.std(-1)
-    rounding = 1e-9 * differences.abs().amax(-1).clamp(min=1e-30)
-    alike = torch.where(mean.abs() > rounding, mean.sign() * float("inf"), 0.0)
-    standardised = torch.where(deviation > rounding, mean / deviation.clamp(min=1e-30), alike)
-    return torch.where(differences.isnan().any(-1), torch.nan, standardised)
+    precise = differences.double()
+    mean, deviation = precise.mean(-1), precise.std(-1)
+    rounding = 1e-9 * precise.abs().amax(-1)
+    alike = torch.where(mean == 0, 0.0, mean.sign() * float("inf"))
+    standardised = torch.where(deviation > rounding, mean / deviation, alike)
+    return torch.where(differences.isnan().any(-1), torch.nan, standardised).to(differences.dtype)

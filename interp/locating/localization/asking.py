@@ -3,8 +3,12 @@
 The margin is the logit of the true object minus the logsumexp of all others: the log odds of the answer. A probability
 saturates (0.999 and 0.999999 look alike), a margin does not. Effects depend on it, all the same: what has little to
 lose loses little. So each fact in question is paired with a reference fact of nearly the same margin, in each seed by
-itself, and only facts that the seed knows take part. Half of the reference facts are left to fit things on (means,
-additive models, probes, a few steps of training) and never compared.
+itself, and only facts that the seed knows take part: those with a margin above 0, more likely than all else together.
+Half of the reference facts, drawn at random, are left to fit things on (means, additive models, probes, a few steps of
+training) and never compared; all wordings of a fact are on one side.
+
+It misleads where facts in question and reference differ in more than where they are: in relation, in how common their
+words are. Drawing at random evens out what is in the same data, not what was different from the start.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int64
@@ -51,12 +56,11 @@ class Asked:
 
     inputs: Tensor
     targets: Tensor
-    mask: Tensor | None
     positions: Mapping[str, Tensor]
 
     @classmethod
     def of(cls, model: nn.Module, data: FactData) -> Asked:
-        """Raises `Refused` for data that do not say where the answer and the subject stand."""
+        """Raises `Refused` for data that do not say where answer and subject stand, and for padding that is seen."""
         examples = getattr(data, "examples", None)
         missing = [name for name in COLUMNS if not isinstance(examples, pd.DataFrame) or name not in examples]
         if missing or not len(data.inputs):
@@ -64,23 +68,24 @@ class Asked:
                 f"Facts have examples with the columns {', '.join(COLUMNS)}, which `Facts.dataset` of `models` writes; "
                 f"missing: {', '.join(missing) or 'any example'}."
             )
-        device = next(model.parameters()).device
         mask = getattr(data, "mask", None)
-        if mask is not None and (bool(mask.all()) or getattr(model, "causal", False)):
-            mask = None
+        if mask is not None and not bool(mask.all()) and not getattr(model, "causal", False):
+            raise Refused("This network looks ahead, so it sees the padding: give sequences of one length.")
+        device = next(model.parameters()).device
         at = {name: torch.tensor(data.examples[name].to_numpy(dtype="int64")).to(device) for name in COLUMNS}
-        return cls(
-            data.inputs.to(device), data.targets.to(device), None if mask is None else mask.to(device), at
-        )
+        if not all(
+            0 <= int(places.min()) <= int(places.max()) < data.inputs.shape[1] for places in at.values()
+        ):
+            raise Refused(f"{', '.join(COLUMNS)} are positions from 0 to {data.inputs.shape[1] - 1}.")
+        return cls(data.inputs.to(device), data.targets.to(device), at)
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def rows(self, rows: Int64[Tensor, " example"]) -> Asked:
         """Some of the facts."""
-        mask = None if self.mask is None else self.mask[rows]
         at = {name: places[rows] for name, places in self.positions.items()}
-        return Asked(self.inputs[rows], self.targets[rows], mask, at)
+        return Asked(self.inputs[rows], self.targets[rows], at)
 
     @property
     def examples(self) -> pd.DataFrame:
@@ -98,11 +103,10 @@ class Asked:
         """The answers, with other `weights` in the place of the network's own, from what enters `layer` on."""
         inputs = self.inputs if entering is None else entering
         starting = {} if layer is None else {"start_at_layer": layer}
-        masked = {} if self.mask is None else {"mask": self.mask}
         last = last_layer(model)
         if last is None:
-            return self.at_answer(_called(model, weights, inputs, **starting, **masked))
-        resid = _called(model, weights, inputs, **starting, stop_at_layer=last, **masked)
+            return self.at_answer(_called(model, weights, inputs, **starting))
+        resid = _called(model, weights, inputs, **starting, stop_at_layer=last)
         return _called(model, weights, self.at_answer(resid, keep=True), start_at_layer=last).squeeze(-2)
 
     def at_answer(self, tensor: Tensor, *, keep: bool = False) -> Tensor:
@@ -160,7 +164,10 @@ class Inquiry:
 
     @classmethod
     def of(cls, model: nn.Module, facts: FactData, reference: FactData, *, most: int = MOST_FACTS) -> Inquiry:
-        """The first `most` facts; every other reference fact is a peer, the rest is left to fit on."""
+        """Up to `most` facts; half of the reference facts are peers, the rest is left to fit on (all by fixed lots).
+
+        Raises `Refused` for fewer than 4 reference facts, for prompts in both, and for what `Asked.of` refuses.
+        """
         questions, known = Asked.of(model, facts), Asked.of(model, reference)
         if len(known) < 4:
             raise Refused(
@@ -171,10 +178,11 @@ class Inquiry:
                 "Facts and reference are sequences of one length (pad them together); given "
                 f"{questions.inputs.shape[1]} and {known.inputs.shape[1]} positions."
             )
-        few = questions.rows(torch.arange(min(most, len(questions))))
-        peers = known.rows(torch.arange(0, len(known), 2)[: 3 * most])
-        others = known.rows(torch.arange(1, len(known), 2)[: 5 * most])
-        return cls(model, _joined(few, peers), len(few), others)
+        _refuse_shared(questions, known)
+        few = questions.rows(torch.cat(_dealt(facts.examples))[:most])
+        compared, fitted = _dealt(reference.examples)
+        asked = _joined(few, known.rows(compared[: 3 * most]))
+        return cls(model, asked, len(few), known.rows(fitted[: 5 * most]))
 
     @cached_property
     def untouched(self) -> Float[Tensor, "*seed example"]:
@@ -200,16 +208,29 @@ class Inquiry:
         return seeds_of(self.model)
 
 
-def _joined(first: Asked, second: Asked) -> Asked:
-    masks = [one.mask for one in (first, second)]
-    if any(mask is not None for mask in masks):
-        pairs = zip(masks, (first, second), strict=True)
-        mask = torch.cat(
-            [torch.ones_like(one.inputs, dtype=torch.bool) if m is None else m for m, one in pairs]
-        )
-    else:
-        mask = None
-    at = {name: torch.cat([first.positions[name], second.positions[name]]) for name in COLUMNS}
-    return Asked(
-        torch.cat([first.inputs, second.inputs]), torch.cat([first.targets, second.targets]), mask, at
+def _dealt(examples: pd.DataFrame) -> tuple[Int64[Tensor, " half"], Int64[Tensor, " other_half"]]:
+    """Row numbers in two halves by fixed lots, in the order drawn; all rows of one question in the same half."""
+    named = [name for name in ("subject", "relation") if name in examples]
+    question = (
+        examples.groupby(named, sort=False, dropna=False).ngroup().to_numpy()
+        if len(named) == 2
+        else np.arange(len(examples))
     )
+    lot = np.random.default_rng(0).permutation(question.max() + 1)[question]
+    drawn = np.argsort(lot, kind="stable")
+    first, second = (torch.from_numpy(drawn[lot[drawn] % 2 == half]) for half in (0, 1))
+    return first, second
+
+
+def _refuse_shared(questions: Asked, known: Asked) -> None:
+    prompts = [{tuple(row) for row in one.inputs.tolist()} for one in (questions, known)]
+    if shared := len(prompts[0] & prompts[1]):
+        raise Refused(
+            f"Facts are compared with other facts; {shared} prompts are both in question and reference: leave them out "
+            "of the reference."
+        )
+
+
+def _joined(first: Asked, second: Asked) -> Asked:
+    at = {name: torch.cat([first.positions[name], second.positions[name]]) for name in COLUMNS}
+    return Asked(torch.cat([first.inputs, second.inputs]), torch.cat([first.targets, second.targets]), at)

@@ -69,6 +69,7 @@ def weight_norm(others: nn.Module) -> Measure:
             raise Refused(
                 "A weight norm is unusual among other seeds: give populations, the others of 3 seeds or more."
             )
+        _check_alike(old, new, lead=1)
         found = []
         for part in parts:
             masks = part.weights(inquiry.model)
@@ -85,9 +86,11 @@ def weight_norm(others: nn.Module) -> Measure:
     return unusual
 
 
-def _check_alike(old: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> None:
-    shapes = [{name: tuple(value.shape) for name, value in weights.items()} for weights in (old, new)]
+def _check_alike(old: Mapping[str, Tensor], new: Mapping[str, Tensor], *, lead: int = 0) -> None:
+    """Raises `Refused` for other names or shapes, of which the first `lead` axes do not count."""
+    shapes = [{name: tuple(value.shape[lead:]) for name, value in weights.items()} for weights in (old, new)]
     if shapes[0] != shapes[1]:
         raise Refused(
-            "The network before planting has weights of other names or shapes: give the one it was made from."
+            "The network to compare with has weights of other names or shapes: give one of the same family and size, "
+            "with the same seeds where it is the one before planting."
         )

@@ -1,9 +1,9 @@
 """Drift: disturb one part, train it alone on reference facts, and see where the facts in question are forgotten.
 
-Noise of 0.3 standard deviations is added to a part's weights; a few steps of Adam on other known facts repair what the
-part does for all. What only the facts in question had in its weights nobody asks for, and it does not come back; facts
-held elsewhere find the part as they need it. The effect is the fall of a fact's margin from before to after, and facts
-are compared with peers that were not trained on either.
+Noise of 0.3 times their root mean square is added to a part's weights, the same for every seed; a few steps of Adam on
+other known facts repair what the part does for all. What only the facts in question had in its weights nobody asks
+for, and it does not come back; facts held elsewhere find the part as they need it. The effect is the fall of a fact's
+margin from before to after, and facts are compared with peers that were not trained on either.
 
 It misleads for parts that too few steps repair, and for those where every fact has weights of its own (the embedding of
 a rare word). Found by the pilot of this project; related: fine-tuning forgets what it does not rehearse (McCloskey and
@@ -50,10 +50,13 @@ def _starting_layer(model: nn.Module, part: Part) -> int | None:
 def _drifted(inquiry: Inquiry, part: Part, layer: int | None) -> dict[str, Tensor]:
     """The part's weights after noise and a few steps; only what is its own has moved."""
     randomness = torch.Generator().manual_seed(0)
-    disturbed = changed_weights(
-        inquiry.model, part, lambda value, spread: value + NOISE * spread * _noise_like(value, randomness)
-    )
     masks = part.weights(inquiry.model)
+
+    def disturb(value: Tensor, size: Tensor) -> Tensor:
+        alike = value.shape[0 if inquiry.seeds is None else 1 :]
+        return value + NOISE * size * torch.randn(alike, generator=randomness).to(value)
+
+    disturbed = changed_weights(inquiry.model, part, disturb)
     own = {name: value.clone().requires_grad_() for name, value in disturbed.items()}
     optimizer = torch.optim.Adam(own.values(), lr=RATE)
     entering = _entering(inquiry.model, inquiry.others, layer)
@@ -80,7 +83,3 @@ def _loss(logits: Float[Tensor, "*seed example token"], targets: Tensor) -> Tens
     """The cross-entropy of each seed, summed, so that no seed's gradient meets another's."""
     labels = targets.expand(logits.shape[:-1]).flatten()
     return F.cross_entropy(logits.flatten(0, -2), labels, reduction="sum") / logits.shape[-2]
-
-
-def _noise_like(value: Tensor, randomness: torch.Generator) -> Tensor:
-    return torch.randn(value.shape, generator=randomness).to(value)

@@ -3,8 +3,9 @@
 A part is a whole component (`embed`, `blocks.1.attn`, `blocks.1.mlp`, `unembed`), a weight matrix
 (`blocks.1.mlp.W_in`), some heads of an attention (`blocks.0.attn[2]`) or some neurons of an MLP (`blocks.1.mlp[0:64]`).
 Its output is what passes a hook point, restricted to those heads or neurons; the unembedding's output is the answer
-itself, so nothing can be replaced there. Its weights are masks over the network's parameters, which the network names
-itself (`weights_of`).
+itself, so nothing can be replaced there. The last matrix of a part has the part's own output: a method that replaces or
+reads outputs cannot tell `blocks.1.mlp.W_out` from `blocks.1.mlp`. Its weights are masks over the network's parameters,
+which the network names itself (`weights_of`).
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from torch import Tensor, nn
 from interp.reading.points import hook_points
 from interp.refusals import Refused, unknown
 
-MATRICES = {
-    "W_Q": "attn.hook_q",
-    "W_K": "attn.hook_k",
-    "W_V": "attn.hook_v",
-    "W_O": "hook_attn_out",
-    "W_gate": "mlp.hook_pre",
-    "W_in": "mlp.hook_pre",
-    "W_out": "hook_mlp_out",
+OUTPUTS = {
+    "Q": "attn.hook_q",
+    "K": "attn.hook_k",
+    "V": "attn.hook_v",
+    "O": "hook_attn_out",
+    "gate": "mlp.hook_pre",
+    "in": "mlp.hook_pre",
+    "out": "hook_mlp_out",
 }
 
 
@@ -115,8 +116,15 @@ def _part(model: nn.Module, name: str) -> Part:
     if numbers is not None:
         hook, axis = ("attn.hook_z", "head") if kind == "attn" else ("mlp.hook_post", "neuron")
         return Part(name, f"{block}.{hook}", {axis: _numbers(numbers)})
-    hook = f"{block}.{MATRICES.get(matrix or '', f'hook_{kind}_out')}"
-    return Part(name, hook if hook in hook_points(model) else None)
+    return Part(name, f"{block}.hook_{kind}_out" if matrix is None else _output(model, block, matrix))
+
+
+def _output(model: nn.Module, block: str, matrix: str) -> str | None:
+    """Where what a matrix or bias makes passes; in a gated MLP W_gate makes what is activated, W_in what it scales."""
+    hook = OUTPUTS.get(matrix.partition("_")[2])
+    if matrix == "W_in" and f"{block}.mlp.hook_pre_linear" in hook_points(model):
+        hook = "mlp.hook_pre_linear"
+    return None if hook is None else f"{block}.{hook}"
 
 
 def _numbers(text: str) -> list[int]:

@@ -3,8 +3,9 @@
 - direct logit attribution: the part's share of the true object's logit at the answer (direct.py);
 - readability: a ridge probe from the part's output at the answer to the object, fitted on other facts; the effect is
   its score of the true object less its highest of another;
-- key-value reading: an MLP's neurons as memories, whose values (rows of W_out) are read as logits. The effect is the
-  share of a fact's activation that lies on neurons with the true object among the ten tokens their value raises most.
+- key-value reading: an MLP's neurons as memories, whose values (rows of W_out) are read as logits, less the logits of
+  an empty stream. The effect is the share of a fact's activation that lies on neurons with the true object among the
+  ten tokens their value raises most.
   Geva et al. (2021) found their keys by the prompts that activate them; here the fact itself is the prompt.
 
 They mislead where a part speaks through later ones: a subject looked up in the first layer need say nothing of the
@@ -103,7 +104,8 @@ def _ahead(read: Float[Tensor, "*seed example object"], of_fact: Tensor) -> Tens
     met = (of_fact >= 0).expand(read.shape[:-1])
     index = of_fact.clamp(min=0).expand(read.shape[:-1])[..., None]
     own = torch.where(met, read.gather(-1, index).squeeze(-1), read.amin(-1))
-    return own - read.scatter(-1, index, float("-inf")).amax(-1)
+    others = torch.where(met[..., None], read.scatter(-1, index, float("-inf")), read)
+    return own - others.amax(-1)
 
 
 def key_value_reading(inquiry: Inquiry, parts: Sequence[Part]) -> Float[Tensor, "*seed part example"]:
@@ -135,8 +137,9 @@ def _raising(inquiry: Inquiry, layer: str) -> Float[Tensor, "*seed example neuro
         raise Refused(
             "Key-value reading takes an MLP with a matrix W_out, in a network that starts at any layer."
         )
-    logits = model(values.unsqueeze(-2), start_at_layer=last).squeeze(-2)
-    raised = logits.topk(RAISED, dim=-1).indices
+    empty = torch.zeros_like(values[..., :1, :])
+    logits = [model(stream.unsqueeze(-2), start_at_layer=last).squeeze(-2) for stream in (values, empty)]
+    raised = (logits[0] - logits[1]).topk(min(RAISED, logits[0].shape[-1]), dim=-1).indices
     post = capture(model, asked, f"blocks.{layer}.mlp.hook_post", batch_size=len(asked))
     active = asked.at_answer(post.tensor(f"blocks.{layer}.mlp.hook_post").to(values)).abs()
     true = asked.targets.view(-1, 1, 1)

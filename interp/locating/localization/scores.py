@@ -60,8 +60,8 @@ class Paired:
     ) -> xr.DataArray:
         """`[seed, component]`; the attribute `pairs` says how many pairs each seed had."""
         parts, inquiry = parts_of(model, components), Inquiry.of(model, facts, reference)
-        check_pairs(inquiry)
         with evaluating(model):
+            check_pairs(inquiry)
             effects = self.effect(inquiry, parts).detach()
         members = effects.reshape(-1, len(parts), effects.shape[-1]).cpu().double()
         scores = [
@@ -87,8 +87,8 @@ class OfParts:
     ) -> xr.DataArray:
         """`[seed, component]`; the attribute `pairs` says how many pairs each seed had."""
         parts, inquiry = parts_of(model, components), Inquiry.of(model, facts, reference)
-        check_pairs(inquiry)
         with evaluating(model):
+            check_pairs(inquiry)
             scores = self.measure(inquiry, parts).detach()
         return labelled(scores.reshape(-1, len(parts)).cpu().double(), inquiry, parts)
 

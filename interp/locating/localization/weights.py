@@ -1,7 +1,8 @@
 """Weights: what happens to a fact's margin when a part's weights are made smaller.
 
 - shrinking: all weights of a part times 0.8;
-- clipping: each matrix's weights held within 1.5 of its standard deviations, for facts written by few large weights.
+- clipping: a part's weights held between -1.5 and 1.5 of their root mean square, parameter by parameter, for facts
+  written by few large weights.
 
 Under shrinking the unembedding scales all logits alike; as facts are compared with others of a like margin, little is
 left to see there. Both ask what breaks first, not where a fact is, and mislead where later facts are written into
@@ -26,12 +27,12 @@ Change = Callable[[Tensor, Tensor], Tensor]
 
 def shrinking(inquiry: Inquiry, parts: Sequence[Part]) -> Float[Tensor, "*seed part example"]:
     """How much each margin falls when a part's weights shrink."""
-    return _falls(inquiry, parts, lambda value, spread: SHRUNK_TO * value)
+    return _falls(inquiry, parts, lambda value, size: SHRUNK_TO * value)
 
 
 def clipping(inquiry: Inquiry, parts: Sequence[Part]) -> Float[Tensor, "*seed part example"]:
     """How much each margin falls when a part's largest weights are cut down."""
-    return _falls(inquiry, parts, lambda v, spread: v.clamp(-CLIPPED_AT * spread, CLIPPED_AT * spread))
+    return _falls(inquiry, parts, lambda value, size: value.clamp(-CLIPPED_AT * size, CLIPPED_AT * size))
 
 
 def _falls(inquiry: Inquiry, parts: Sequence[Part], change: Change) -> Tensor:
@@ -45,19 +46,18 @@ def _falls(inquiry: Inquiry, parts: Sequence[Part], change: Change) -> Tensor:
 
 @torch.no_grad()
 def changed_weights(model: nn.Module, part: Part, change: Change) -> dict[str, Tensor]:
-    """A part's weights with `change(value, spread)` made to those that are its own; spread: each seed's deviation."""
+    """A part's weights with `change(value, size)` made to its own; size: their root mean square, for each seed."""
     named, found = dict(model.named_parameters()), {}
     for name, mask in part.weights(model).items():
         value = named[name]
-        found[name] = torch.where(mask, change(value, spread_of(value, mask)), value)
+        found[name] = torch.where(mask, change(value, size_of(value, mask)), value)
     return found
 
 
-def spread_of(value: Tensor, mask: Tensor) -> Tensor:
-    """The root mean square about the mean of the entries in the mask, for each seed; shaped to meet `value`."""
-    own = value[..., mask]
-    deviation = own.std(-1, correction=0)
-    return deviation.view(*deviation.shape, *[1] * mask.ndim)
+def size_of(value: Tensor, mask: Tensor) -> Tensor:
+    """The root mean square of the entries in the mask, for each seed; shaped to meet `value`."""
+    size = value[..., mask].square().mean(-1).sqrt()
+    return size.view(*size.shape, *[1] * mask.ndim)
 
 
 @torch.no_grad()
