@@ -1,7 +1,7 @@
 """The methods by name, and all of them at once.
 
     scores = METHODS["drift"](model, facts, reference)               # [seed, component]
-    table = localize(model, facts, reference, {"mine": my_method})    # [method, seed, component]
+    table = localize(model, facts, reference, {"mine": my_method})    # [by, seed, component]
 
 A method of one's own is a function `(model, facts, reference, *, components=None) -> xarray.DataArray` over the network
 it is given. NaN in a score says that the method cannot see that part.
@@ -29,6 +29,7 @@ from interp.locating.localization.reading_out import direct_attribution, key_val
 from interp.locating.localization.scores import Method, OfParts, Paired
 from interp.locating.localization.tracing import causal_tracing
 from interp.locating.localization.weights import clipping, shrinking
+from interp.reading.points import seeds_of
 from interp.refusals import Refused
 
 METHODS: Mapping[str, Method] = {
@@ -57,26 +58,40 @@ def localize(
     *,
     components: Sequence[str] | None = None,
 ) -> xr.DataArray:
-    """Every method's scores, `[method, seed, component]` (`[method, component]` of one network).
+    """Every method's scores, `[by, seed, component]` (`[by, component]` of one network); attribute `pairs` as theirs.
 
     Raises `Refused` for no methods, for what the methods refuse, and for scores of other parts than were asked for.
     """
     if not methods:
         raise Refused("No method was given.")
     names = [part.name for part in parts_of(model, components)]
+    seeds = seeds_of(model)
     found = [
-        _checked(key, one(model, facts, reference, components=names), names) for key, one in methods.items()
+        _checked(key, one(model, facts, reference, components=names), names, seeds)
+        for key, one in methods.items()
     ]
-    return xr.concat(found, dim=xr.Variable("method", list(methods)), combine_attrs="drop")
+    together = xr.concat(found, dim=xr.Variable("by", list(methods)), combine_attrs="drop")
+    paired = next((one.attrs["pairs"] for one in found if "pairs" in one.attrs), None)
+    return together.assign_attrs({} if paired is None else {"pairs": paired})
 
 
-def _checked(key: str, scores: xr.DataArray, names: Sequence[str]) -> xr.DataArray:
-    labels = [] if "component" not in scores.dims else [str(name) for name in scores["component"].to_numpy()]
-    if sorted(labels) != sorted(names) or set(scores.dims) - {"seed", "component"}:
+def _checked(key: str, scores: object, names: Sequence[str], seeds: Sequence[int] | None) -> xr.DataArray:
+    """The scores, seeds and parts in the order asked for, if they are of just these and none is infinite."""
+    wanted: dict[str, list[object]] = {} if seeds is None else {"seed": list(seeds)}
+    wanted["component"] = list(names)
+    labels: dict[str, list[object]] = {}
+    if isinstance(scores, xr.DataArray):
+        labels = {
+            str(dim): scores[dim].to_numpy().tolist() if dim in scores.coords else [] for dim in scores.dims
+        }
+    alike = {dim: sorted(map(repr, found)) for dim, found in labels.items()} == {
+        dim: sorted(map(repr, asked)) for dim, asked in wanted.items()
+    }
+    if not isinstance(scores, xr.DataArray) or not alike or scores.dtype.kind not in "fiu":
         raise Refused(
-            f"The method {key!r} gave scores of {dict(scores.sizes)} for {labels}; asked for were {list(names)}: a "
-            "method gives an xarray.DataArray [seed, component] over these, NaN where it cannot see."
+            f"The method {key!r} gave a {type(scores).__name__} with labels {labels}; asked for were {wanted}: a "
+            "method gives an xarray.DataArray of numbers with these dimensions and labels, NaN where it cannot see."
         )
     if bool(np.isinf(scores).any()):
         raise Refused(f"The method {key!r} gave infinite scores; NaN says that a part cannot be seen.")
-    return scores.sel(component=list(names))
+    return scores.sel(wanted).transpose(*wanted)
