@@ -100,7 +100,7 @@ def _on(recipe: models.Recipe, data: str) -> models.Recipe:
             f"The network of {recipe.name!r} reads {recipe.network.reads}, and {data!r} holds {entry.reads}. Recipes "
             f"for it: {', '.join(fitting)}."
         )
-    return recipe.on(data, inputs=entry.width, outputs=entry.classes)
+    return recipe.on(data, inputs=entry.width, outputs=entry.outputs)
 
 
 def _reached(metrics: pd.DataFrame) -> list[dict[str, Any]]:

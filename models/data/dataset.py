@@ -2,7 +2,8 @@
 
 Row i of `inputs`, `targets` and `examples` is one example. The table's column `split` says which part each
 example belongs to: `network` (trains networks), `probe` (trains what reads them), `test` (judges both). An input is a
-vector, the same length for all, or a sequence of tokens, padded on the right to the length of the longest.
+vector, the same length for all, a sequence of such vectors, all equally long, or a sequence of tokens, padded on the
+right to the length of the longest.
 Nobody changes a data set in place: trained networks are cached by its `digest`, which is computed once.
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -46,15 +48,20 @@ class Dataset:
 
     Token sequences are int64 [example, pos] with `mask`, True at real tokens and False at padding; then the
     target is a token, `classes` counts the vocabulary, `tokenizer` spells it, and the column `answer_pos` says at
-    which position the target is predicted (the last real one in `models.data.facts`).
+    which position the target is predicted (the last real one in `models.data.facts`). Or the targets are int64
+    [example, pos], what is predicted at each position, and -1 where nothing is asked.
+
+    Sequences of numbers are float32 [example, pos, feature]; their target is due after the last position.
 
     Raises `Refused`, with the figures, for unequal lengths, NaN or infinite inputs, unknown splits, targets
     outside the classes, no example at all.
     """
 
     name: str
-    inputs: Float[Tensor, "example feature"] | Int64[Tensor, "example pos"]
-    targets: Int64[Tensor, " example"] | Float[Tensor, "example output"]
+    inputs: (
+        Float[Tensor, "example feature"] | Float[Tensor, "example pos feature"] | Int64[Tensor, "example pos"]
+    )
+    targets: Int64[Tensor, " example"] | Int64[Tensor, "example pos"] | Float[Tensor, "example output"]
     examples: pd.DataFrame
     image_shape: tuple[int, int] | None
     classes: int
@@ -101,6 +108,18 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    @property
+    def reads(self) -> Literal["numbers", "number sequences", "tokens"]:
+        """What a network must read to be trained on it."""
+        if self.mask is not None:
+            return "tokens"
+        return "numbers" if self.inputs.ndim == 2 else "number sequences"
+
+    @property
+    def asks_everywhere(self) -> bool:
+        """Whether there is a target at each position, not one for each example."""
+        return self.targets.ndim == 2 and not self.targets.is_floating_point()
 
     @cached_property
     def network(self) -> Dataset:
@@ -176,6 +195,8 @@ class Dataset:
         shape = f"images of {self.image_shape[0]} x {self.image_shape[1]}" if self.image_shape else "vectors"
         if self.mask is not None:
             shape = f"sequences of up to {self.inputs.shape[1]} tokens"
+        elif self.inputs.ndim == 3:
+            shape = f"sequences of {self.inputs.shape[1]} x {self.inputs.shape[2]} numbers"
         rows = "".join(
             f"<tr><th scope='row'>{key}</th><td>{n:,}</td></tr>" for key, n in self.split_counts().items()
         )

@@ -26,10 +26,17 @@ import torch
 from sklearn.datasets import load_digits
 
 from models.data.catalogue import CATALOGUE
+from models.data.clothes import load_clothes
 from models.data.dataset import Dataset
 from models.data.fact_sets import FACTS, load_fact_dataset
 from models.data.mnist import load_mnist
+from models.data.modular import modular_addition
+from models.data.noise import noise
+from models.data.recall import induction, key_value_recall
+from models.data.sequences import adding_problem, copy_task
 from models.data.splits import split_in_order
+from models.data.text import load_names, load_shakespeare
+from models.data.transformed import rotated, shifted
 from models.refusals import unknown
 
 
@@ -65,10 +72,28 @@ def load_bundled_digits() -> Dataset:
     )
 
 
+def _load_letters() -> Dataset:
+    from models.data.letters import load_letters  # scikit-image takes a second
+
+    return load_letters()
+
+
 LOADERS: Mapping[str, Callable[[], Dataset]] = MappingProxyType(
     {
         "digits": load_bundled_digits,
         "mnist": load_mnist,
         **{name: partial(load_fact_dataset, name) for name in FACTS},
+        "digits-shifted": lambda: shifted(load_bundled_digits()),
+        "digits-rotated": lambda: rotated(load_bundled_digits()),
+        "letters": _load_letters,
+        "clothes": load_clothes,
+        "noise": lambda: noise(load_bundled_digits()),
+        "adding": adding_problem,
+        "copy": copy_task,
+        "recall": key_value_recall,
+        "induction": induction,
+        "modular": modular_addition,
+        "names": load_names,
+        "shakespeare": load_shakespeare,
     }
 )

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from models.refusals import Refused
 
 SPLITS = ("network", "probe", "test")
+Counts = tuple[int, int, int]
 
 
 def split_in_order(network: int, probe: int, test: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sized
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from models.data.splits import SPLITS
 from models.refusals import Refused, unknown
+
+NOT_ASKED = -1  # the target at a position where nothing is to be predicted
 
 
 def check_selection(which: ArrayLike | Tensor, total: int) -> Int[np.ndarray, " chosen"]:
@@ -36,6 +39,12 @@ def check_selection(which: ArrayLike | Tensor, total: int) -> Int[np.ndarray, " 
     return rows.astype(np.int64)
 
 
+def at_least(name: str, value: int, least: int) -> None:
+    """Raise `Refused` unless the value is a whole number from `least` up."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise Refused(f"{name} is a whole number from {least}; given {value!r}.")
+
+
 def check_lengths(name: str, **parts: Sized) -> None:
     """Raise `Refused` unless all parts have the same number of rows."""
     lengths = {part: len(rows) for part, rows in parts.items()}
@@ -45,15 +54,17 @@ def check_lengths(name: str, **parts: Sized) -> None:
 
 
 def check_inputs(inputs: Tensor, image_shape: tuple[int, int] | None) -> None:
-    """Raise `Refused` unless inputs are finite float32 vectors, of the image's size where they are images."""
-    if inputs.ndim != 2 or inputs.dtype != torch.float32 or inputs.numel() == 0:
+    """Raise `Refused` unless inputs are finite float32 vectors, of the image's size where they are images, or
+    sequences of them."""
+    if inputs.ndim not in (2, 3) or inputs.dtype != torch.float32 or inputs.numel() == 0:
         raise Refused(
-            f"Inputs are {inputs.dtype} {list(inputs.shape)}. Allowed: float32 [example, feature], at "
-            "least one each; int64 [example, pos] with a mask for tokens."
+            f"Inputs are {inputs.dtype} {list(inputs.shape)}. Allowed: float32 [example, feature] or "
+            "[example, pos, feature], at least one each; int64 [example, pos] with a mask for tokens."
         )
     _check_finite("inputs", inputs)
-    if image_shape is not None and image_shape[0] * image_shape[1] != inputs.shape[1]:
-        raise Refused(f"Images of {image_shape[0]} x {image_shape[1]} do not have {inputs.shape[1]} pixels.")
+    if image_shape is not None and (inputs.ndim == 3 or prod(image_shape) != inputs.shape[1]):
+        given = " x ".join(map(str, inputs.shape[1:]))
+        raise Refused(f"Images of {image_shape[0]} x {image_shape[1]} do not have {given} pixels.")
 
 
 def check_tokens(tokens: Tensor, mask: Tensor) -> None:
@@ -77,15 +88,22 @@ def check_tokens(tokens: Tensor, mask: Tensor) -> None:
 
 
 def check_targets(targets: Tensor, classes: int) -> None:
-    """Raise `Refused` unless targets are class numbers within `classes`, or finite numbers to predict."""
+    """Raise `Refused` unless targets are class numbers within `classes`, one an example or one a position (where
+    some may be `NOT_ASKED`, but not all of an example), or finite numbers to predict."""
     if targets.ndim == 2 and targets.is_floating_point() and classes == 0:
         _check_finite("targets", targets)
-    elif targets.ndim != 1 or targets.dtype != torch.int64 or classes == 0:
+    elif targets.ndim not in (1, 2) or targets.dtype != torch.int64 or classes == 0:
         raise Refused(
             f"Targets are {targets.dtype} {list(targets.shape)} with {classes} classes. Allowed: int64 "
-            "[example] with at least one class, or floats [example, output] with 0 classes."
+            "[example] or [example, pos] with at least one class, or floats [example, output] with 0 classes."
         )
-    elif int(targets.min()) < 0 or int(targets.max()) >= classes:
+    elif targets.ndim == 2 and not bool((targets != NOT_ASKED).any(dim=1).all()):
+        idle = (targets == NOT_ASKED).all(dim=1)
+        raise Refused(
+            f"{int(idle.sum())} of {len(targets)} rows of targets, the first in row {int(idle.nonzero()[0])}, ask for "
+            f"nothing: every position is {NOT_ASKED}."
+        )
+    elif int(targets.min()) < (0 if targets.ndim == 1 else NOT_ASKED) or int(targets.max()) >= classes:
         raise Refused(
             f"Targets go from {targets.min()} to {targets.max()}; {classes} classes are 0 to {classes - 1}."
         )
@@ -94,7 +112,7 @@ def check_targets(targets: Tensor, classes: int) -> None:
 def _check_finite(what: str, values: Tensor) -> None:
     low, high = torch.aminmax(values)  # NaN if any is NaN; one pass, no copy
     if not bool(torch.isfinite(low) & torch.isfinite(high)):
-        bad = ~torch.isfinite(values).all(dim=1)
+        bad = ~torch.isfinite(values).flatten(1).all(dim=1)
         first = int(bad.nonzero()[0])
         raise Refused(f"{int(bad.sum())} of {len(values)} {what} have NaN or Inf, the first in row {first}.")
 

@@ -6,21 +6,22 @@ The unembedding is by far the widest matrix of a small transformer; it is applie
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from models.data.dataset import Dataset
-from models.networks.hooked import HookedModel
+from models.networks.hooked import AxisHookPoint, HookedModel
 
 
 @dataclass(frozen=True)
 class Questions:
     """Inputs, and for sequences which tokens are real and at which position the answer is due.
 
-    `inputs [example, feature]`, or tokens `[example, pos]` with `mask` (None where every token is real, or the network
-    never looks behind) and `at [example]`, or one position for all.
+    `inputs [example, feature]` or `[example, pos, feature]`, or tokens `[example, pos]` with `mask` (None where every
+    token is real, or the network never looks behind) and `at [example]`, one position for all, or None: everywhere.
     """
 
     inputs: Tensor
@@ -32,9 +33,11 @@ class Questions:
         """The questions of a data set; numbers in this dtype, tokens as they are."""
         if data.mask is None:
             return cls(data.inputs.to(device=device, dtype=dtype))
+        mask = None if causal or bool(data.mask.all()) else data.mask.to(device)
+        if data.asks_everywhere:
+            return cls(data.inputs.to(device), mask)
         at = torch.tensor(data.examples["answer_pos"].to_numpy(dtype="int64"))
         same = int(at[0]) if bool((at == at[0]).all()) else at.to(device)
-        mask = None if causal or bool(data.mask.all()) else data.mask.to(device)
         return cls(data.inputs.to(device), mask, same)
 
     def __len__(self) -> int:
@@ -56,17 +59,19 @@ class Questions:
 
 def answers(
     model: HookedModel, questions: Questions, *, start_at_layer: int | None = None
-) -> Float[Tensor, "*seed example output"]:
-    """The output for each question, for sequences the logits at the position where the answer is due.
+) -> Float[Tensor, "*seed example output"] | Float[Tensor, "*seed example pos output"]:
+    """The output for each question, for sequences the logits at the position where the answer is due, or at each.
 
     `start_at_layer=l`: the questions' inputs are what enters layer l.
     """
-    if questions.at is None:
-        return model(questions.inputs, start_at_layer=start_at_layer)  # type: ignore[no-any-return]
-    last = model.config.layers
     masked = {} if questions.mask is None else {"mask": questions.mask}
+    if questions.at is None:
+        return model(questions.inputs, start_at_layer=start_at_layer, **masked)  # type: ignore[no-any-return]
+    last = model.config.layers
     resid = model(questions.inputs, start_at_layer=start_at_layer, stop_at_layer=last, **masked)
-    return model(at_answer(resid, questions.at), start_at_layer=last).squeeze(-2)  # type: ignore[no-any-return]
+    each = "pos" in cast("AxisHookPoint", model.hook_dict["hook_logits"]).axes
+    answered: Tensor = model(at_answer(resid, questions.at), start_at_layer=last)
+    return answered.squeeze(-2) if each else answered
 
 
 def at_answer(resid: Float[Tensor, "*seed example pos width"], at: Tensor | int) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from models.data.dataset import Dataset
+from models.networks.mlp_config import MLPConfig
+from models.networks.recurrent_config import RecurrentConfig
 from models.refusals import Refused
 from models.training.recipes import Recipe
 
@@ -12,15 +14,17 @@ HINT = "recipe.on(name, inputs=…, outputs=…) makes it fit."
 def check_fit(recipe: Recipe, data: Dataset) -> None:
     """Raises `Refused` for tokens where numbers are read (or the reverse), and for examples of another length,
     sequences longer than the context, and tokens that the network does not have."""
-    network, held, width = recipe.network, "numbers" if data.mask is None else "tokens", data.inputs.shape[-1]
+    network, held, width = recipe.network, data.reads, data.inputs.shape[-1]
     if held != network.reads:
         raise Refused(
             f"The network of {recipe.name!r} reads {network.reads}, and the data {data.name!r} are {held}: choose "
             "another recipe (`interp list`)."
         )
-    if held == "numbers" and width != network.inputs:
+    _check_where_it_answers(recipe, data)
+    if held != "tokens" and width != network.inputs:
+        each = "an example" if held == "numbers" else "a position"
         raise Refused(
-            f"The network of {recipe.name!r} takes {network.inputs} numbers an example, the data have {width}: {HINT}"
+            f"The network of {recipe.name!r} takes {network.inputs} numbers {each}, the data have {width}: {HINT}"
         )
     if held == "tokens" and width > network.inputs:
         raise Refused(
@@ -31,4 +35,25 @@ def check_fit(recipe: Recipe, data: Dataset) -> None:
         raise Refused(
             f"The network of {recipe.name!r} has {network.outputs} tokens, the data are spelt with {data.classes}: "
             f"{HINT}"
+        )
+
+
+def _check_where_it_answers(recipe: Recipe, data: Dataset) -> None:
+    """One answer an example, or one at each position: what the data ask for and the network gives.
+
+    Of tokens, a network that answers at each position is asked at the one where the data want it.
+    """
+    network = recipe.network
+    once = isinstance(network, MLPConfig) or (
+        isinstance(network, RecurrentConfig) and network.answers == "last"
+    )
+    if once and data.asks_everywhere:
+        raise Refused(
+            f"The data {data.name!r} ask at each position, and the network of {recipe.name!r} answers once: take one "
+            "that answers at each (a transformer; a recurrent network with answers='each')."
+        )
+    if not once and data.reads == "number sequences" and not data.asks_everywhere:
+        raise Refused(
+            f"The data {data.name!r} ask once, after the last position, and the network of {recipe.name!r} answers at "
+            "each: give it answers='last'."
         )

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from models.data.dataset import Dataset
+from models.data.validation import NOT_ASKED
 from models.files import read_file, write_file
 from models.refusals import BadFile
 from models.training.answering import Questions, answers
@@ -101,20 +102,26 @@ def test_scores(population: Population, test: Dataset) -> dict[str, list[float]]
     for start in range(0, len(test), CHUNK):
         part = slice(start, start + CHUNK)
         answered = answers(model, questions.part(part)).cpu()
-        total += LOSSES[loss](answered, targets[part]).double() * answered.shape[-2]
+        total += LOSSES[loss](answered, targets[part]).double() * asked_in(test.targets[part])
         right += _right(answered, test.targets[part])
-    scores = {"test_loss": (total / len(test)).tolist()}
+    asked = asked_in(test.targets)
+    scores = {"test_loss": (total / asked).tolist()}
     return (
-        scores
-        if test.targets.is_floating_point()
-        else scores | {"test_accuracy": (right / len(test)).tolist()}
+        scores if test.targets.is_floating_point() else scores | {"test_accuracy": (right / asked).tolist()}
     )
 
 
 def _right(answered: Tensor, targets: Tensor) -> Tensor:
     if targets.is_floating_point():
         return torch.zeros(len(answered), dtype=torch.float64)
-    return (answered.argmax(dim=-1) == targets).sum(dim=-1).double()
+    return (answered.argmax(dim=-1) == targets).flatten(1).sum(dim=-1).double()
+
+
+def asked_in(targets: Tensor) -> int:
+    """How many predictions these targets ask for: one an example, or each that is not `NOT_ASKED`."""
+    if targets.is_floating_point() or targets.ndim == 1:
+        return len(targets)
+    return int((targets != NOT_ASKED).sum())
 
 
 def append_rows(path: Path, rows: Iterable[Row]) -> None:

@@ -3,7 +3,8 @@
 `3b1b` is the network of 3Blue1Brown's *Deep Learning*, chapters 1 and 2 (Sanderson 2017,
 https://www.3blue1brown.com/topics/neural-networks), trained as Nielsen trains his; `nielsen-30` and `nielsen-100` are
 those of Nielsen, *Neural Networks and Deep Learning* (2015), chapter 1 (http://neuralnetworksanddeeplearning.com).
-`facts` is a transformer that learns facts by heart; with arbitrary facts there is nothing else to learn.
+`adding-rnn`, `adding-lstm` and `adding-gru` differ in nothing but the cell. `facts` is a transformer that learns facts
+by heart; with arbitrary facts there is nothing else to learn.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import ClassVar
 
 from models.networks.families import NetworkConfig
 from models.networks.mlp_config import MLPConfig
+from models.networks.recurrent_config import CellName, RecurrentConfig
 from models.networks.transformer_config import TransformerConfig
 from models.refusals import Refused, unknown
 from models.training.training_config import FORBID, Optimizer, Schedule, TrainingConfig
@@ -63,6 +65,38 @@ def _nielsen(name: str, about: str, *hidden: int) -> Recipe:
     return Recipe(name, about, network, "mnist", training)
 
 
+def _adding(cell: CellName, about: str) -> Recipe:
+    training = TrainingConfig(
+        "squared_error",
+        Optimizer("adam", rate=5e-3),
+        batch_size=32,
+        epochs=8,
+        schedule=Schedule("step", every=1_500, factor=0.5),
+    )
+    network = RecurrentConfig(units=8, outputs=1, cell=cell, features=2)
+    return Recipe(
+        f"adding-{cell}",
+        f"{about}, 8 units, on the adding problem of length 100",
+        network,
+        "adding",
+        training,
+    )
+
+
+def _characters(data: str, *, vocabulary: int, units: int, epochs: int) -> Recipe:
+    network = RecurrentConfig(
+        units, vocabulary, cell="gru", vocabulary=vocabulary, d_model=32, answers="each"
+    )
+    training = TrainingConfig(
+        "cross_entropy",
+        Optimizer("adam", rate=3e-3),
+        batch_size=32,
+        epochs=epochs,
+        schedule=Schedule("cosine", factor=0.05),
+    )
+    return Recipe(f"{data}-gru", f"GRU of {units} units, {data} by character", network, data, training)
+
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -96,6 +130,38 @@ RECIPES: dict[str, Recipe] = {
                 schedule=Schedule("cosine", factor=0.02),
             ),
         ),
+        _adding("rnn", "tanh network"),
+        _adding("lstm", "LSTM"),
+        _adding("gru", "GRU"),
+        Recipe(
+            "copy-lstm",
+            "LSTM of 64 units: 5 symbols, to be named after 20 blanks",
+            RecurrentConfig(64, 10, vocabulary=10, d_model=10, answers="each", forget_bias=1.0),
+            "copy",
+            TrainingConfig("cross_entropy", Optimizer("adam", rate=5e-3), batch_size=50, epochs=10),
+        ),
+        Recipe(
+            "recall-gru",
+            "GRU of 64 units: the value of a key that was given up to 37 positions ago",
+            RecurrentConfig(64, 18, cell="gru", vocabulary=18, d_model=32, answers="each"),
+            "recall",
+            TrainingConfig(
+                "cross_entropy",
+                Optimizer("adam", rate=3e-3),
+                batch_size=50,
+                epochs=20,
+                schedule=Schedule("cosine", factor=0.05),
+            ),
+        ),
+        Recipe(
+            "induction",
+            "transformer of 2 layers without MLPs: what came next the last time?",
+            TransformerConfig(vocabulary=32, context=32, d_mlp=0),
+            "induction",
+            TrainingConfig("cross_entropy", Optimizer("adam", rate=2e-3), batch_size=50, epochs=15),
+        ),
+        _characters("names", vocabulary=39, units=64, epochs=40),
+        _characters("shakespeare", vocabulary=65, units=128, epochs=3),
     )
 }
 

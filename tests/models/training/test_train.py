@@ -119,8 +119,12 @@ def noise_for(settings: Recipe) -> Dataset:
     if network.reads == "numbers":
         inputs = torch.rand(5 * batch, network.inputs, generator=randomness)
         return Dataset.from_arrays(inputs, targets, split=split)
-    tokens = torch.randint(network.outputs, (5 * batch, network.inputs), generator=randomness)
-    examples = pd.DataFrame({"split": split, "answer_pos": network.inputs - 1})
+    if network.reads == "number sequences":
+        inputs = torch.rand(5 * batch, 9, network.inputs, generator=randomness)
+        return Dataset("noise", inputs, inputs[:, 0, :1], pd.DataFrame({"split": split}), None, 0, "for tests")
+    length = min(network.inputs, 9)
+    tokens = torch.randint(network.outputs, (5 * batch, length), generator=randomness)
+    examples = pd.DataFrame({"split": split, "answer_pos": length - 1})
     every = torch.ones_like(tokens, dtype=torch.bool)
     return Dataset("noise", tokens, targets, examples, None, network.outputs, "for tests", mask=every)
 
