@@ -27,7 +27,7 @@ from interp.writing.planning import PASS_COSTS_PARAMETERS, Edits, Group, passes,
 from interp.writing.progress import Progress
 
 Metric = Callable[[Tensor], Tensor]
-CACHE = 8_000_000
+CACHE = 2_000_000
 """Bytes of a pass's widest activation that are worth sharing a pass; more fall out of the cache."""
 ALIVE = 8
 """How many tensors as wide as the widest are alive at once in a pass, at most."""

@@ -1,0 +1,88 @@
+"""Path patching: what a sender tells a receiver directly, or through chosen parts, and what that does to the metric.
+
+First the sender is as in the source's run and every attention (at `hook_z`) and MLP (at `hook_mlp_out`) behind it is
+frozen at what it was untouched, but for the receivers and those in `through`: so only the paths left open carry the
+difference, and what then reaches the receivers is recorded. Then the receivers alone are given that, in a run where
+all else goes on as it will, and the metric is taken. It misleads where the effect comes through a part that is neither
+frozen nor meant, such as the scale of a LayerNorm, which is left free. (Wang et al. 2022,
+https://arxiv.org/abs/2211.00593; Goldowsky-Dill et al. 2023, https://arxiv.org/abs/2304.05969.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from interp.locating.effects import Effects
+from interp.locating.patching import Data, measure
+from interp.reading.activations import Activations
+from interp.reading.capture import capture
+from interp.reading.feeding import feed_of
+from interp.reading.points import hook_point, hook_points, matching
+from interp.refusals import Refused
+from interp.writing.edits import Edit, edited, freeze, patch
+from interp.writing.places import Where
+from interp.writing.sweep import Metric, sweep
+
+Place = tuple[str, Mapping[str, Any]]
+"""A hook and a restriction there: `("blocks.1.attn.hook_q", {"head": 2})`."""
+PARTS = ("attn.hook_z", "hook_mlp_out")
+
+
+def path_patching(
+    model: nn.Module,
+    inputs: Data,
+    source: Data,
+    metric: Metric,
+    *,
+    senders: Sequence[Place],
+    receivers: Sequence[Place],
+    through: str | Sequence[str] = (),
+    at: int | None = None,
+) -> Effects:
+    """The metric when each sender, in turn, reaches the receivers as in the run of `source`; one edit a sender.
+
+    `through`: hook patterns of the parts in between that may carry it on (none: the direct path). The edits carry
+    `sender` and `layer`. Raises `Refused` for a sender that no receiver lies behind.
+    """
+    order = {name: place for place, name in enumerate(hook_points(model))}
+    for hook, where in (*senders, *receivers):
+        hook_point(model, hook)
+        Where.of(where)
+    if not senders or not receivers:
+        raise Refused("Path patching needs at least one sender and one receiver.")
+    free = {hook for hook, _ in receivers} | set(matching(through, order) if through else ())
+    parts = [name for name in order if name.endswith(PARTS)]
+    untouched = capture(model, inputs, parts or list(order)[:1])
+    sent = capture(model, source, list(dict.fromkeys(hook for hook, _ in senders)))
+    entries = []
+    for hook, where in senders:
+        behind = [receiver for receiver in receivers if order[receiver[0]] > order[hook]]
+        if not behind:
+            raise Refused(f"No receiver lies behind the sender {hook!r}: {[name for name, _ in receivers]}.")
+        frozen = [freeze(part, untouched) for part in parts if order[part] > order[hook] and part not in free]
+        entries.append(_received(model, inputs, [patch(hook, sent, **where), *frozen], behind))
+    under = sweep(model, inputs, entries, metric, at=at)
+    labels = [hook + "".join(f" {axis}={value}" for axis, value in where.items()) for hook, where in senders]
+    under = under.assign_coords(sender=("edit", labels))
+    return Effects(under, measure(model, inputs, metric, at=at), measure(model, source, metric, at=at))
+
+
+def _received(
+    model: nn.Module, inputs: Data, edits: Sequence[Edit], receivers: Sequence[Place]
+) -> list[Edit]:
+    """The receivers as they are under these edits."""
+    names = list(dict.fromkeys(hook for hook, _ in receivers))
+    examples = feed_of(model, inputs, batch_size=None).total
+    with edited(model, _up_to(model, edits, names)):
+        reached: Activations = capture(model, inputs, names, batch_size=examples)
+    return [patch(hook, reached, **where) for hook, where in receivers]
+
+
+def _up_to(model: nn.Module, edits: Sequence[Edit], names: Sequence[str]) -> list[Edit]:
+    """The edits before the last receiver: those behind it change nothing there, and a capture stops before them."""
+    order = list(hook_points(model))
+    last = max(order.index(name) for name in names)
+    return [edit for edit in edits if order.index(edit.hook) < last]
