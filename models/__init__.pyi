@@ -7,8 +7,8 @@ from .data.fact_sets import load_facts as load_facts
 from .data.facts import Facts as Facts
 from .data.facts import Relation as Relation
 from .data.families import families as families
-from .data.modular import modular_addition as modular_addition
 from .data.halves import halves_by_subject as halves_by_subject
+from .data.modular import modular_addition as modular_addition
 from .data.morphology import with_morphology as with_morphology
 from .data.noise import noise as noise
 from .data.padding import pad as pad
@@ -60,8 +60,12 @@ from .training.runs import load_run as load_run
 from .training.runs import run_data as run_data
 from .training.runs import run_tokenizer as run_tokenizer
 from .training.runs import trained as trained
+from .training.tiers import TIERS as TIERS
+from .training.tiers import Tier as Tier
 from .training.train import Trained as Trained
 from .training.train import train as train
 from .training.training_config import Optimizer as Optimizer
 from .training.training_config import Schedule as Schedule
 from .training.training_config import TrainingConfig as TrainingConfig
+from .training.trials import Planter as Planter
+from .training.trials import Trial as Trial

@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,20 +28,9 @@ from models.networks.hooked import HookedModel, population
 from models.refusals import one_of
 from models.training.planting import Certificate
 from models.training.plantings import planted, rehearsed
+from models.training.tiers import TIERS, Tier
 from models.training.training_config import Optimizer
 
-Tier = Literal[
-    "one component",
-    "few facts",
-    "two plantings",
-    "split",
-    "rehearsed",
-    "heads",
-    "matrices",
-    "neuron sets",
-    "sham",
-]
-TIERS: tuple[Tier, ...] = get_args(Tier)
 PAIRS = (("blocks.0.mlp", "blocks.1.mlp"), ("blocks.0.attn", "blocks.1.mlp"), ("blocks.1.attn", "unembed"))
 MATRICES = ("attn.W_Q", "attn.W_K", "attn.W_V", "attn.W_O", "mlp.W_in", "mlp.W_out")
 PLANTED_MATRICES = (

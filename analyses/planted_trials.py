@@ -1,0 +1,166 @@
+"""Networks with facts planted in them, and what every method says of them: the work behind the questions on facts."""
+
+from __future__ import annotations
+
+import multiprocessing
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+import interp
+import models
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+RELATIONS, OBJECTS, NEW_SHARE = 4, 50, 10
+LARGE = 500
+FLOOR, ORACLE, LEAK = "random", "weight change (oracle)", "weight norm (leak)"
+EDIT_STEPS, EDITED, BESIDE = 25, 100, 400
+
+Task = TypeVar("Task")
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class World:
+    """A made-up world of four arbitrary facts for each subject, and how many networks learn nine tenths of it."""
+
+    subjects: int
+    seeds: int
+
+
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """What the methods say of one trial, and what was planted there."""
+
+    tier: models.Tier
+    right: tuple[str, ...]
+    scores: xr.DataArray | None
+    asked: int
+    left_out: tuple[int, ...]
+    certificates: tuple[models.Certificate, ...]
+
+    @property
+    def name(self) -> str:
+        """What was planted where, in short."""
+        return " + ".join(self.right) or "nothing"
+
+    def standings(self) -> list[pd.DataFrame]:
+        """Rows of the leaderboard; none where no planting was certified."""
+        return [] if self.scores is None else [interp.standings(self.scores, self.right, tier=self.tier)]
+
+
+@cache
+def planter(world: World) -> models.Planter:
+    """Networks that know nine tenths of the world, from the cache or trained now, and what is new to them."""
+    facts = models.world(world.subjects, relations=RELATIONS, objects=OBJECTS).with_templates(
+        "{subject} {relation}"
+    )
+    data = facts.dataset(facts.tokenizer())
+    new = np.sort(np.random.default_rng(0).permutation(len(data))[: len(data) // NEW_SHARE])
+    known = data.subset(np.setdiff1d(np.arange(len(data)), new))
+    trained = models.trained(recipe(world, data), seeds=world.seeds, data=known)
+    return models.Planter(trained.model, data, new)
+
+
+def recipe(world: World, data: models.Dataset) -> models.Recipe:
+    """The recipe `facts`; for small worlds half as wide, in smaller batches."""
+    width = 64 if world.subjects >= LARGE else 32
+    network = models.TransformerConfig(
+        data.classes,
+        data.inputs.shape[1],
+        layers=2,
+        d_model=width,
+        heads=4,
+        d_mlp=4 * width,
+        activation="relu",
+    )
+    full = replace(models.recipe("facts"), network=network)
+    return full if world.subjects >= LARGE else full.but(batch_size=100, epochs=60)
+
+
+def methods(base: models.HookedModel) -> dict[str, interp.Method]:
+    """All methods, and beside them floor, oracle and leak; the last two know the networks before planting."""
+    return dict(interp.METHODS) | {
+        ORACLE: interp.OfParts(interp.weight_change(base)),
+        LEAK: interp.OfParts(interp.weight_norm(base)),
+    }
+
+
+def examined(task: tuple[World, models.Tier, tuple[str, ...]]) -> Examined:
+    """One trial, planted now or found in the cache, and every method's scores of it."""
+    world, tier, into = task
+    made = planter(world)
+    trial = made.trial(tier, into)
+    scores = None
+    if trial.model is not None:
+        base = made.base if not trial.left_out else members(made.base, trial.model.every_seed)
+        chosen = methods(base) | {LEAK: interp.OfParts(interp.weight_norm(made.base))}
+        scores = interp.localize(
+            trial.model, trial.facts, trial.reference, chosen, components=trial.components
+        )
+    return Examined(tier, trial.right, scores, len(trial.facts), trial.left_out, trial.certificates)
+
+
+def members(model: models.HookedModel, seeds: Iterable[int]) -> models.HookedModel:
+    """The population of these seeds alone."""
+    return models.population([model.member(seed) for seed in seeds])
+
+
+def edited(task: tuple[World, models.Tier, tuple[str, ...]]) -> xr.DataArray | None:
+    """How well each component alone can be made to answer facts otherwise in a few steps, `[seed, component]`.
+
+    A share of the facts from 0 to 1, each given the next object of its relation; None where no planting was certified.
+    """
+    import xarray
+
+    world, tier, into = task
+    trial = planter(world).trial(tier, into)
+    if trial.model is None:
+        return None
+    facts = otherwise(trial.facts.subset(np.arange(min(EDITED, len(trial.facts)))))
+    beside = trial.reference.subset(np.arange(min(BESIDE, len(trial.reference))))
+    changed = [
+        models.planted(
+            trial.model, facts, into=name, keeping=beside, most_steps=EDIT_STEPS
+        ).certificate.planted_after
+        for name in trial.components
+    ]
+    coords = {"seed": list(trial.model.every_seed), "component": list(trial.components)}
+    return xarray.DataArray(np.array(changed).T, coords=coords, dims=list(coords))
+
+
+def otherwise(facts: models.Dataset) -> models.Dataset:
+    """The same questions, each answered by the next object of its relation."""
+    targets = facts.targets.clone()
+    relations = facts.examples["relation"].to_numpy()
+    for relation in np.unique(relations):
+        rows = np.flatnonzero(relations == relation)
+        objects, place = np.unique(targets[rows].numpy(), return_inverse=True)
+        targets[rows] = facts.targets.new_tensor(objects[(place + 1) % len(objects)])
+    return replace(facts, targets=targets)
+
+
+def shared_out(work: Callable[[Task], Found], tasks: list[Task], *, jobs: int) -> Iterator[Found]:
+    """The work on every task, in their order, by this many processes at once; progress on stderr."""
+    from tqdm import tqdm
+
+    bar = tqdm(total=len(tasks), desc="trials", disable=None, leave=False, delay=2)
+    with bar, warnings.catch_warnings():
+        if jobs == 1:
+            for task in tasks:
+                yield work(task)
+                bar.update()
+            return
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("fork")) as pool:
+            for found in pool.map(work, tasks):
+                yield found
+                bar.update()
