@@ -91,8 +91,7 @@ class RecurrentLayer(nn.Module):
         self, x: Tensor, states: States, points: dict[str, AxisHookPoint], replay: Replay
     ) -> tuple[Tensor, States]:
         last = self._steps(x, states, replay)
-        for name, point in points.items():
-            call_hooks(point, replay.before(name))
+        replay.show()
         return replay.after("h"), last
 
     def _fast(self, x: Tensor, states: States) -> tuple[Tensor, States]:

@@ -3,9 +3,12 @@
 A hook on a recurrent layer is given `[*seed, example, pos, unit]`, all positions at once. Where nobody edits, each hook
 is called once, on the trajectory as it was. Where one does, the steps are taken again from the first position that it
 changed: at each position the hook is given the trajectory so far (later positions as they were without edits), and
-its answer at this position is what the next step goes on from. In the end every hook is called on the whole trajectory.
-So an edit must treat each position by itself, and is called once a position more; a hook that declares
-`reads_only = True` (as `interp`'s recorders do) is called once, at the end, and must not change anything.
+its answer at this position is what the next step goes on from. So an edit must treat each position by itself, and is
+called once a position more. A hook that declares `reads_only = True` (as `interp`'s recorders do) must not change
+anything and is called once, at the end, on what came of it; one that does not, at a point where nobody edits, is called
+on what came of it as well.
+
+When it misleads: an edit that draws random numbers draws anew at each position, also whole examples as donors.
 
 Gradients: a trajectory that was read has the gradient of all that hangs on it, the way through later steps included
 (`Passing`), if nobody edits the layer; where somebody does, take gradients of what a hook adds.
@@ -74,9 +77,22 @@ class Replay:
         self._after[name].append(row)
         return row
 
-    def before(self, name: str) -> Tensor:
-        """What the hooks of this point are given at each position."""
-        return torch.stack(self._before[name], dim=-2)
+    def show(self) -> None:
+        """Shows what came of it: to every hook of a point where nobody edits, else to the readers.
+
+        A reader that stands before the first hook that may edit is shown what that one was given; an editing hook is
+        not asked again, it might draw other random numbers than those that the network went on with.
+        """
+        for name, point in self.points.items():
+            if name not in self.edited:
+                call_hooks(point, self.after(name))
+                continue
+            shown = torch.stack(self._before[name], dim=-2)
+            for forward_hook in point._forward_hooks.values():
+                if getattr(forward_hook, "reads_only", False):
+                    forward_hook(point, (shown,), shown)
+                else:
+                    shown = self.after(name)
 
     def after(self, name: str) -> Tensor:
         """What the network went on with at each position."""

@@ -216,6 +216,36 @@ def test_an_edit_that_is_listened_to_is_recorded_once_as_it_came_to_be(cell: str
     assert (h[..., 0] == 0).all()
 
 
+def test_what_is_recorded_of_a_random_edit_is_what_the_network_went_on_with(cell: str) -> None:
+    model, inputs, draws = network(cell, layers=1), sequences(), generator(0, "draws")
+
+    def shaken(module: nn.Module, args: Any, h: Tensor) -> Tensor:
+        return h + torch.randn(h.shape, generator=draws, dtype=h.dtype)
+
+    kept: list[Tensor] = []
+    with torch.no_grad():
+        point = model.hook_dict["layers.0.hook_h"]
+        reader = Reader(kept)
+        handles = [point.register_forward_hook(shaken), point.register_forward_hook(reader)]
+        out = model(inputs, stop_at_layer=1)
+        for handle in handles:
+            handle.remove()
+    assert len(kept) == 1
+    assert torch.equal(kept[0], out)
+
+
+class Reader:
+    """A hook that promises to change nothing."""
+
+    reads_only = True
+
+    def __init__(self, kept: list[Tensor]) -> None:
+        self.kept = kept
+
+    def __call__(self, module: nn.Module, args: Any, out: Tensor) -> None:
+        self.kept.append(out)
+
+
 def test_a_hook_that_writes_into_the_trajectory_is_refused() -> None:
     model, inputs = network("gru"), sequences()
     for mode in (torch.no_grad(), torch.inference_mode()):
