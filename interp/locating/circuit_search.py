@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from interp.locating.circuits import faithfulness_of, metrics_with, order_of
 from interp.locating.edge_graph import Edge
-from interp.locating.edges import Corrupt, Study
+from interp.locating.edge_study import Corrupt, Study
 from interp.locating.gradients import Metric
 from interp.reading.feeding import LabelledData
 from interp.reading.points import seeds_of

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from interp.locating.edge_graph import Edge
 from interp.locating.edge_runs import EXAMPLE, run
-from interp.locating.edges import Corrupt, Study
+from interp.locating.edge_study import Corrupt, Study
 from interp.locating.gradients import Metric
 from interp.reading.capture import evaluating
 from interp.reading.feeding import LabelledData

@@ -57,9 +57,8 @@ def induction_network(
     first, second = attention_of(model, 0), attention_of(model, 1)
     stream.set_head(first, q=position, k=position @ _sized(behind, position), v=token, out=before)
     sink = torch.zeros_like(before)
-    sink[stream.parts["token"].start] = (
-        0.5  # token 0 fits every query, but half as well as an earlier occurrence
-    )
+    # token 0 fits every query, but half as well as an earlier occurrence does
+    sink[stream.parts["token"].start] = 0.5
     sink[:, vocabulary:] = 0
     stream.set_head(second, q=token, k=before + sink, v=token, out=stream.into("output"))
     moved, looked = "blocks.0.attn[0]", "blocks.1.attn[0]"

@@ -152,6 +152,14 @@ def test_a_pretrained_network_with_shared_keys_has_exact_edges(data_dir: Path) -
     np.testing.assert_allclose(last, expected - metric(model(clean)).detach(), atol=1e-9)
 
 
+@pytest.mark.parametrize("hook", ["hook_resid_post", "hook_attn_out"])
+def test_a_stream_that_is_not_what_the_senders_wrote_is_refused(hook: str) -> None:
+    model = transformer()
+    model.hook_dict[f"blocks.0.{hook}"].register_forward_hook(lambda point, given, x: 2 * x)
+    with pytest.raises(Refused, match="misses the residual stream"):
+        edge_effects(model, tokens(), tokens(2), metric)
+
+
 def test_what_cannot_be_meant_is_refused() -> None:
     model = transformer()
     with pytest.raises(Refused, match="cannot be taken apart"):

@@ -92,6 +92,16 @@ def test_with_many_steps_the_estimates_of_the_embeddings_sum_to_the_whole_differ
     assert abs(-once.sum("node") - exact.detach().numpy()).max() > 0.2
 
 
+def test_two_steps_are_the_mean_of_the_gradients_half_way_and_at_the_clean_run() -> None:
+    model = MLP(MLPConfig((5, 8, 3), activation="tanh")).double()
+    clean, corrupt = torch.randn(2, 9, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found = attribution_patching(model, clean, corrupt, lambda out: out[:, 0], "layers.0.hook_pre", steps=2)
+    W, b, out = model.layers[0].W, model.layers[0].b, model.unembed.W[:, 0]
+    slopes = [(1 - ((x @ W + b).tanh()) ** 2) * out for x in ((clean + corrupt) / 2, clean)]
+    expected = ((corrupt - clean) @ W * (slopes[0] + slopes[1]) / 2).sum(-1)
+    np.testing.assert_allclose(found[0], expected.detach(), atol=1e-12)
+
+
 def test_the_seeds_get_what_each_alone_gets() -> None:
     model = transformer([3, 7])
     together = both(model, steps=3)
