@@ -56,7 +56,7 @@ def smallest_circuit(
         raise Refused(f"tolerance lies between 0 and 1; given {tolerance}.")
     study = Study.of(model, clean, corrupt)
     search = _Search(study, metric, tolerance)
-    order = order_of(study, scores, signed=False)
+    order = order_of(study, scores)
     kept = search.enough(order)
     kept = search.spared(kept, [edge for edge in order[::-1] if kept[edge]])
     kept = search.minimal(kept)

@@ -73,16 +73,16 @@ def faithfulness_curve(
     scores: xr.DataArray,
     *,
     shares: Sequence[float] = SHARES,
-    signed: bool = False,
 ) -> xr.Dataset:
     """`faithfulness [*seed, share]`, how many `edges` are kept, and the areas `cpr` and `cmd`, `[*seed]`.
 
-    `scores` are effects as `edge_effects` or `edge_attribution` give them, on any examples; the largest are kept first,
-    or, if `signed`, those whose patching lowers the metric most. `shares` are MIB's unless given; 0 and 1 are always
-    among them. Raises `Refused` for scores of other edges, and where the metric is the same with all and no edges.
+    `scores` are effects as `edge_effects` or `edge_attribution` give them, on any examples; the largest are kept first
+    (give `scores.mean("example").clip(max=0)` to keep those first whose patching lowers the metric most). `shares` are
+    MIB's unless given; 0 and 1 are always among them. Raises `Refused` for scores of other edges, and where the metric
+    is the same with all and no edges.
     """
     study = Study.of(model, clean, corrupt)
-    order = order_of(study, scores, signed=signed)
+    order = order_of(study, scores)
     total = len(study.graph.edges)
     counts = np.unique(np.round(np.array([0.0, *_checked(shares), 1.0]) * total).astype(int))
     kept = torch.from_numpy(np.stack([order.argsort(-1) < count for count in counts], axis=-2))
@@ -167,7 +167,7 @@ def faithfulness_of(values: Tensor) -> Tensor:
     return (means - nothing) / (everything - nothing)
 
 
-def order_of(study: Study, scores: xr.DataArray, *, signed: bool) -> np.ndarray:
+def order_of(study: Study, scores: xr.DataArray) -> np.ndarray:
     """The edges from the most to the least important, `[*seed, edge]`."""
     names = [" -> ".join(edge) for edge in study.graph.edges]
     if "edge" not in scores.dims or list(scores["edge"].values) != names:
@@ -178,7 +178,7 @@ def order_of(study: Study, scores: xr.DataArray, *, signed: bool) -> np.ndarray:
     means = _mean(scores).transpose(..., "edge").values
     if means.ndim != (1 if seeds_of(study.model) is None else 2) or not np.isfinite(means).all():
         raise Refused(f"Scores are finite, one for each edge (and seed); given axes {scores.dims}.")
-    order: np.ndarray = np.argsort(means if signed else -abs(means), axis=-1, kind="stable")
+    order: np.ndarray = np.argsort(-abs(means), axis=-1, kind="stable")
     return order
 
 

@@ -1,8 +1,8 @@
 """Attribution patching of nodes, and the exact patching that it estimates.
 
-A node is what passes a hook, or one entry of it along the axes named (`along=("head",)`). Its effect is the metric with
-the node's activation taken from the corrupt run, less the metric of the clean run. Exact patching runs the network once
-for each node; attribution patching takes the linear part of all of them from one gradient,
+A node is what passes a hook, or one entry of it along axes that are named (`Nodes(hooks, along=("head",))`). Its effect
+is the metric with the node's activation taken from the corrupt run, less the metric of the clean run. Exact patching
+runs the network once for each node; attribution patching takes the linear part of all of them from one gradient,
 
     (corrupt activation - clean activation) . gradient at the clean run
 
@@ -36,6 +36,14 @@ ENTRIES = ("hook_input", "hook_embed", "hook_pos_embed")
 
 
 @dataclass(frozen=True)
+class Nodes:
+    """Every hook that the patterns match is a node, or each of its entries along the axes named."""
+
+    patterns: str | Sequence[str]
+    along: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Node:
     """One node: a hook, and an entry along each of some axes."""
 
@@ -52,9 +60,8 @@ def attribution_patching(
     clean: LabelledData | Tensor,
     corrupt: LabelledData | Tensor,
     metric: Metric,
-    patterns: str | Sequence[str],
+    nodes: Nodes | str | Sequence[str],
     *,
-    along: Sequence[str] = (),
     steps: int = 1,
 ) -> xr.DataArray:
     """The estimated effect of every node, `[seed, node, example]` (no seed axis for one network).
@@ -62,7 +69,7 @@ def attribution_patching(
     `clean` and `corrupt` are inputs of one shape. `node` carries the coordinate `hook` and one for each axis of `along`
     (-1 where the hook has no such axis). Raises `Refused` for inputs of different shapes and axes no hook has.
     """
-    pair = _Pair.of(model, clean, corrupt, patterns, along)
+    pair = _Pair.of(model, clean, corrupt, nodes)
     gradients = pair.gradients(metric, steps)
     estimates = {name: (pair.corrupt[name] - pair.clean[name]) * gradients[name] for name in pair.hooks}
     return pair.label(_part(estimates[node.hook], node, pair.axes[node.hook]) for node in pair.nodes)
@@ -73,12 +80,10 @@ def exact_patching(
     clean: LabelledData | Tensor,
     corrupt: LabelledData | Tensor,
     metric: Metric,
-    patterns: str | Sequence[str],
-    *,
-    along: Sequence[str] = (),
+    nodes: Nodes | str | Sequence[str],
 ) -> xr.DataArray:
     """The true effect of every node, one run of the network each; arguments and result as above."""
-    pair = _Pair.of(model, clean, corrupt, patterns, along)
+    pair = _Pair.of(model, clean, corrupt, nodes)
     untouched = pair.run(metric)
     patches = (patch(node.hook, pair.corrupt[node.hook], **dict(node.entry)) for node in pair.nodes)
     return pair.label(pair.run(metric, one) - untouched for one in patches)
@@ -124,21 +129,21 @@ class _Pair:
         model: nn.Module,
         clean: LabelledData | Tensor,
         corrupt: LabelledData | Tensor,
-        patterns: str | Sequence[str],
-        along: Sequence[str],
+        asked: Nodes | str | Sequence[str],
     ) -> _Pair:
+        wanted = asked if isinstance(asked, Nodes) else Nodes(asked)
         (inputs, examples), (other, _) = batch_of(model, clean), batch_of(model, corrupt)
         if inputs.shape != other.shape:
             raise Refused(
                 f"Clean and corrupt inputs have one shape; given {list(inputs.shape)} and {list(other.shape)}."
             )
-        hooks, seeds = matching(patterns, hook_points(model)), seeds_of(model)
+        hooks, seeds = matching(wanted.patterns, hook_points(model)), seeds_of(model)
         here, there = _pass(model, inputs, hooks), _pass(model, other, hooks)
         axes = {
             name: axes_of(name, hook_point(model, name), ndim=here[name].ndim, seeds=seeds) for name in hooks
         }
-        nodes = tuple(_nodes(here, axes, along))
-        return cls(model, (inputs, other), examples, here, there, axes, nodes, tuple(along))
+        nodes = tuple(_nodes(here, axes, wanted.along))
+        return cls(model, (inputs, other), examples, here, there, axes, nodes, tuple(wanted.along))
 
     @property
     def hooks(self) -> tuple[str, ...]:

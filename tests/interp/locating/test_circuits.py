@@ -18,7 +18,7 @@ from interp.locating.circuits import (
 )
 from interp.locating.edge_graph import edge_graph
 from interp.locating.edges import edge_attribution, edge_effects
-from interp.locating.node_patching import attribution_patching, exact_patching
+from interp.locating.node_patching import Nodes, attribution_patching, exact_patching
 from interp.refusals import Refused
 from models.networks.handmade import copy_network, induction_network, lookup_network
 from models.networks.handmade_loops import loop_detector
@@ -168,7 +168,8 @@ def test_edges_may_be_kept_by_sign() -> None:
     pair = (tokens(), tokens(2), metric)
     scores = edge_effects(model, *pair)
     count = int((scores.mean("example") < 0).sum())
-    curve = faithfulness_curve(model, *pair, scores, shares=(count / 61,), signed=True)
+    negative = scores.mean("example").clip(max=0)
+    curve = faithfulness_curve(model, *pair, negative, shares=(count / 61,))
     edges, means = edge_graph(model, tokens()).edges, scores.mean("example")
     lowering = [edge for edge, mean in zip(edges, means, strict=True) if mean < 0]
     expected = circuit_metrics(model, *pair, [[], lowering, edges]).mean("example")
@@ -185,8 +186,8 @@ def test_the_neurons_of_the_loop_detector_are_found() -> None:
     )
     full = torch.cat([figures, torch.ones(1, 16, dtype=torch.float64)])
     setting = (made.model, full, torch.zeros_like(full), lambda out: out[:, 1] - out[:, 0])
-    exact = exact_patching(*setting, "layers.*.hook_post", along=("neuron",))
-    estimate = attribution_patching(*setting, "layers.*.hook_post", along=("neuron",))
+    exact = exact_patching(*setting, Nodes("layers.*.hook_post", along=("neuron",)))
+    estimate = attribution_patching(*setting, Nodes("layers.*.hook_post", along=("neuron",)))
     distractors = ~exact["node"].isin(made.nodes)
     assert abs(exact[distractors]).max() < 1e-12
     assert float(recovery_auroc(abs(exact), made.nodes)) == 1.0

@@ -10,7 +10,12 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from interp.locating.node_patching import attribution_patching, exact_patching, rank_correlation
+from interp.locating.node_patching import (
+    Nodes,
+    attribution_patching,
+    exact_patching,
+    rank_correlation,
+)
 from interp.reading.capture import capture
 from interp.refusals import Refused
 from interp.writing.edits import edited, patch
@@ -36,13 +41,13 @@ def metric(logits: Tensor) -> Tensor:
 
 
 def both(model: Any, *, along: Any = ("head",), **settings: Any) -> tuple[Any, Any]:
-    pair = (model, tokens(1), tokens(2), metric, HEADS)
-    return attribution_patching(*pair, along=along, **settings), exact_patching(*pair, along=along)
+    pair = (model, tokens(1), tokens(2), metric, Nodes(HEADS, along))
+    return attribution_patching(*pair, **settings), exact_patching(*pair)
 
 
 def test_exact_patching_is_one_patch_at_a_time() -> None:
     model = transformer([3, 7])
-    exact = exact_patching(model, tokens(1), tokens(2), metric, HEADS, along=("head", "pos"))
+    exact = exact_patching(model, tokens(1), tokens(2), metric, Nodes(HEADS, along=("head", "pos")))
     assert exact.dims == ("seed", "node", "example")
     assert exact.sizes["node"] == 2 * 2 * 5 + 2 * 5
     corrupt = capture(model, tokens(2), HEADS)
@@ -58,8 +63,8 @@ def test_exact_patching_is_one_patch_at_a_time() -> None:
 def test_on_a_linear_network_the_estimate_is_exact() -> None:
     model = MLP(MLPConfig((5, 8, 6, 3), activation="identity"), seeds=[1, 2]).double()
     clean, corrupt = torch.rand(2, 9, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    pair = (model, clean, corrupt, lambda out: out[..., 0], "layers.*.hook_post")
-    estimate, exact = attribution_patching(*pair, along=("neuron",)), exact_patching(*pair, along=("neuron",))
+    pair = (model, clean, corrupt, lambda out: out[..., 0], Nodes("layers.*.hook_post", along=("neuron",)))
+    estimate, exact = attribution_patching(*pair), exact_patching(*pair)
     assert estimate.sizes == {"seed": 2, "node": 14, "example": 9}
     np.testing.assert_allclose(estimate, exact, atol=1e-12)
     np.testing.assert_allclose(rank_correlation(estimate, exact), 1.0)
@@ -68,8 +73,14 @@ def test_on_a_linear_network_the_estimate_is_exact() -> None:
 def test_a_step_between_the_runs_small_enough_makes_the_estimate_exact() -> None:
     model = MLP(MLPConfig((5, 8, 3), activation="tanh"), seeds=0).double()
     clean = torch.rand(9, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    pair = (model, clean, clean + 1e-5, lambda out: out[..., 0], "layers.0.hook_pre")
-    estimate, exact = attribution_patching(*pair, along=("neuron",)), exact_patching(*pair, along=("neuron",))
+    pair = (
+        model,
+        clean,
+        clean + 1e-5,
+        lambda out: out[..., 0],
+        Nodes("layers.0.hook_pre", along=("neuron",)),
+    )
+    estimate, exact = attribution_patching(*pair), exact_patching(*pair)
     np.testing.assert_allclose(estimate, exact, atol=1e-9)
     assert abs(exact).max() > 1e-7
 
@@ -123,7 +134,7 @@ def test_what_cannot_be_meant_is_refused() -> None:
     with pytest.raises(Refused, match="one shape"):
         exact_patching(model, tokens(1), tokens(2)[:, :3], metric, HEADS)
     with pytest.raises(Refused, match="no axis of these hooks 'heads'"):
-        exact_patching(model, tokens(1), tokens(2), metric, HEADS, along=("heads",))
+        exact_patching(model, tokens(1), tokens(2), metric, Nodes(HEADS, along=("heads",)))
     with pytest.raises(Refused, match="steps is at least 1"):
         attribution_patching(model, tokens(1), tokens(2), metric, HEADS, steps=0)
     estimate, exact = both(model)
