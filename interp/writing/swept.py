@@ -198,9 +198,8 @@ class Room:
             raise Refused(
                 f"One example takes about {amount(ALIVE * output)} and memory={amount(memory)} is allowed."
             )
-        layers = 1 + max(
-            (layer for name in hook_points(model) if (layer := layer_of(name)) is not None), default=0
-        )
+        known = [layer for name in hook_points(model) if (layer := layer_of(name)) is not None]
+        layers = max(1, 1 + max(known, default=0))
         each = max(1, sum(map(torch.numel, parameters))) / layers
         return cls(memory, output, output, PASS_COSTS_PARAMETERS / each, total)
 

@@ -1,0 +1,302 @@
+"""A sweep gives what one edit at a time gives: any network, any edits, any position read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hand_network import HandNetwork, hooks_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from interp.reading.capture import capture
+from interp.refusals import Refused
+from interp.writing.edits import (
+    Edit,
+    add_noise,
+    edited,
+    freeze,
+    mean,
+    patch,
+    project_out,
+    resample,
+    scale,
+    steer,
+    zero,
+)
+from interp.writing.sweep import sweep
+from interp.writing.swept import Room
+from models.networks.mlp import MLP
+from models.networks.mlp_config import MLPConfig
+from models.networks.pretrained import load_pretrained
+from models.networks.transformer import Transformer
+from models.networks.transformer_config import TransformerConfig
+
+BOUNDS = {torch.float32: 1e-5, torch.float64: 1e-12}
+SEEDS = (0, (3, 7))
+MLPS: tuple[dict[str, Any], ...] = (
+    {"sizes": (5, 4, 6, 3), "activation": "tanh"},
+    {"sizes": (5, 4, 3), "activation": "identity", "output": "softmax"},
+    {"sizes": (5, 3)},
+)
+TRANSFORMERS: tuple[dict[str, Any], ...] = (
+    {},
+    {"positions": "rotary", "key_heads": 1, "normalization": "rmsnorm", "gated": True, "activation": "silu"},
+    {"causal": False},
+    {"d_mlp": 0, "positions": "none", "normalization": "none"},
+    {"heads": 0},
+    {"layers": 0},
+)
+LENGTH, EXAMPLES = 5, 3
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def one_at_a_time(
+    model: nn.Module, inputs: Tensor, entries: Sequence[Any], metric: Any, at: int | None = None
+) -> np.ndarray[Any, Any]:
+    rows = []
+    for entry in entries:
+        with torch.no_grad(), edited(model.eval(), entry):
+            output = model(inputs)
+        rows.append(metric(output if at is None else output.select(-2, at)))
+    return torch.stack(rows).numpy()
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> tuple[nn.Module, Tensor]:
+    """A random network of a random family, one or a population, and inputs for it."""
+    seeds, dtype = draw(st.sampled_from(SEEDS)), draw(st.sampled_from(sorted(BOUNDS, key=str)))
+    model: nn.Module
+    if draw(st.booleans()):
+        model = MLP(MLPConfig(**draw(st.sampled_from(MLPS)), initialisation="lecun"), seeds=seeds)
+        shape = (EXAMPLES, 5) if seeds == 0 or draw(st.booleans()) else (2, EXAMPLES, 5)
+        return model.to(dtype).eval(), torch.randn(shape, generator=seeded(1), dtype=dtype)
+    config: dict[str, Any] = {
+        "vocabulary": 7,
+        "context": 6,
+        "layers": 2,
+        "d_model": 8,
+        "heads": 2,
+        "d_mlp": 6,
+    }
+    model = Transformer(TransformerConfig(**config | draw(st.sampled_from(TRANSFORMERS))), seeds=seeds)
+    return model.to(dtype).eval(), torch.randint(7, (EXAMPLES, LENGTH), generator=seeded(1))
+
+
+@st.composite
+def edits(draw: st.DrawFn, model: Any, inputs: Tensor) -> Edit:
+    """A random edit of a random point of the network, with a random restriction."""
+    axis = inputs.ndim - 2 if inputs.is_floating_point() else 0
+    acts = capture(model, inputs.flip(axis), "**")
+    hook = draw(st.sampled_from([name for name in acts if not name.endswith("hook_scale")]))
+    axes = [name for name in acts.axes(hook) if name != "seed"]
+    where: dict[str, Any] = {}
+    for name in draw(st.sets(st.sampled_from(axes), max_size=2)):
+        length = acts[hook].sizes[name]
+        places = st.integers(-length, length - 1)
+        several = st.lists(places, min_size=1, max_size=3, unique_by=lambda n, length=length: n % length)
+        where[name] = draw(places | several)
+        if name in ("pos", "query_pos") and draw(st.booleans()):
+            where[name] = pd.Series(draw(st.lists(places, min_size=EXAMPLES, max_size=EXAMPLES)))
+    last = axes[-1]
+    builders = {
+        "zero": lambda: zero(hook, **where),
+        "patch": lambda: patch(hook, acts, **where),
+        "mean": lambda: mean(hook, acts, **where),
+        "freeze": lambda: freeze(hook, acts, **where),
+        "resample": lambda: resample(hook, draw=draw_seed, **where),
+        "resample from": lambda: resample(hook, acts, draw=draw_seed, **where),
+        "scale": lambda: scale(hook, -0.5, **where),
+        "noise": lambda: add_noise(hook, 0.3, draw=draw_seed, **where),
+        "steer": lambda: steer(hook, 0.7, **where),
+        "project_out": lambda: project_out(
+            hook,
+            torch.arange(1.0, acts[hook].sizes[last] + 1),
+            **{name: value for name, value in where.items() if name != last},
+        ),
+        "own": lambda: Edit(hook, lambda x, site: x * 0.5 + 0.25),
+    }
+    draw_seed = draw(st.integers(0, 3))
+    return builders[draw(st.sampled_from(sorted(builders)))]()
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_a_sweep_equals_one_edit_at_a_time(data: st.DataObject) -> None:
+    model, inputs = data.draw(networks())
+    entries = data.draw(
+        st.lists(
+            edits(model, inputs) | st.lists(edits(model, inputs), min_size=1, max_size=3),
+            min_size=1,
+            max_size=6,
+        )
+    )
+    tokens = not inputs.is_floating_point()
+    at = data.draw(st.none() | st.integers(-LENGTH, LENGTH - 1)) if tokens else None
+    lead = 0 if model.seeds is None else 1  # type: ignore[union-attr]
+
+    def metric(output: Tensor) -> Tensor:
+        weights = torch.linspace(-1, 1, output[(0,) * (lead + 1)].numel(), dtype=output.dtype)
+        return output.flatten(lead + 1) @ weights
+
+    expected = one_at_a_time(model, inputs, entries, metric, at)
+    before = hooks_of(model)
+    swept = sweep(model, inputs, entries, metric, at=at)
+    assert hooks_of(model) == before
+    bound = BOUNDS[next(model.parameters()).dtype]
+    np.testing.assert_allclose(swept.values, expected, rtol=bound, atol=bound * (1 + np.abs(expected).max()))
+
+
+def small_transformer(**changes: Any) -> Transformer:
+    config: dict[str, Any] = {
+        "vocabulary": 11,
+        "context": 9,
+        "layers": 3,
+        "d_model": 12,
+        "heads": 2,
+        "d_mlp": 10,
+    }
+    return Transformer(TransformerConfig(**config | changes)).double().eval()
+
+
+def some_tokens(examples: int = 4, length: int = 7) -> Tensor:
+    return torch.randint(11, (examples, length), generator=seeded(5))
+
+
+def difference(logits: Tensor) -> Tensor:
+    return logits[..., 1] - logits[..., 2]
+
+
+def grid(model: nn.Module, hooks: str, source: Tensor) -> list[Edit]:
+    acts = capture(model, source, hooks)
+    return [patch(name, acts, pos=pos) for name in acts for pos in range(acts[name].sizes["pos"])]
+
+
+def test_results_say_what_was_edited_and_where() -> None:
+    model, tokens = small_transformer(), some_tokens()
+    entries = [
+        zero("blocks.1.attn.hook_z", head=1, pos=2),
+        [zero("hook_embed", pos=0), zero("hook_logits", pos=-1)],
+    ]
+    swept = sweep(model, tokens, entries, difference, at=-1)
+    assert swept.dims == ("edit", "example")
+    assert swept["hook"].values.tolist() == ["blocks.1.attn.hook_z", "hook_embed + hook_logits"]
+    assert swept["layer"].values.tolist() == [1, -1]
+    assert swept["pos"].values.tolist() == ["2", "0 + -1"]
+    assert swept["head"].values.tolist() == ["1", ""]
+
+
+def test_only_positions_that_can_change_and_logits_that_are_read_are_computed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, tokens = small_transformer(), some_tokens()
+    last = grid(model, "blocks.1.hook_resid_pre", tokens.flip(0))[-1]
+    expected = one_at_a_time(model, tokens, [last], difference, -1)
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        "interp.writing.passes.Passing._forward",
+        lambda self, x, start, first: (
+            asked.append((start, first, x.shape[1]))
+            or self.model(x, start_at_layer=start, first_pos=first, past=self.clean.past, at=self.at)
+        ),
+    )
+    np.testing.assert_allclose(sweep(model, tokens, [last], difference, at=-1), expected, atol=1e-12)
+    assert asked == [(1, 6, 1)]
+
+
+def test_memory_is_a_bound_and_parts_of_the_examples_give_the_same() -> None:
+    model, tokens = small_transformer(), some_tokens(6)
+    entries = grid(model, "blocks.*.hook_{resid_pre,mlp_out}", tokens.flip(0))
+    whole = sweep(model, tokens, entries, difference, at=-1)
+    one = Room.of(model, tokens, 0, None).example
+    for memory in (40 * one, 200 * one, 1000 * one):
+        np.testing.assert_allclose(
+            sweep(model, tokens, entries, difference, at=-1, memory=memory), whole, atol=1e-12
+        )
+    with pytest.raises(Refused, match="One example takes about"):
+        sweep(model, tokens, entries, difference, at=-1, memory=one)
+    with pytest.raises(Refused, match="needs all 6 examples at once"):
+        sweep(model, tokens, [resample("hook_embed")], difference, at=-1, memory=40 * one)
+
+
+def test_somebody_elses_hooks_are_in_force_and_stay() -> None:
+    model, tokens = small_transformer(), some_tokens()
+    entries = grid(model, "blocks.1.hook_resid_pre", tokens.flip(0))
+    bias = torch.randn(4, 1, 12, generator=seeded(2), dtype=torch.float64)
+    handle = model.hook_dict["blocks.2.hook_mlp_out"].register_forward_hook(lambda _, __, out: out + bias)
+    before = hooks_of(model)
+    expected = one_at_a_time(model, tokens, entries, difference, -1)
+    np.testing.assert_allclose(sweep(model, tokens, entries, difference, at=-1), expected, atol=1e-12)
+    assert hooks_of(model) == before
+    handle.remove()
+    with edited(model, steer("blocks.0.hook_resid_post", torch.ones(12), pos=3)):
+        inside = one_at_a_time(model, tokens, entries, difference, -1)
+        np.testing.assert_allclose(sweep(model, tokens, entries, difference, at=-1), inside, atol=1e-12)
+
+
+def test_a_users_own_module_is_run_one_edit_at_a_time() -> None:
+    inputs = torch.arange(6.0).reshape(3, 2)
+    swept = sweep(
+        HandNetwork(), inputs, [zero("double.hook_post"), scale("hook_input", 2.0)], lambda out: out
+    )
+    assert swept.values.tolist() == [[2, 2, 2], [6, 22, 38]]
+
+
+def test_any_executor_gives_the_same() -> None:
+    model, tokens = small_transformer(), some_tokens()
+    entries = grid(model, "blocks.*.hook_resid_pre", tokens.flip(0))
+    with ThreadPoolExecutor(2) as executor:
+        shared = sweep(model, tokens, entries, difference, at=-1, executor=executor)
+    np.testing.assert_allclose(shared, sweep(model, tokens, entries, difference, at=-1), atol=1e-12)
+    assert not any(hooks_of(model).values())
+
+
+@pytest.mark.parametrize(
+    ("entries", "given", "said"),
+    [
+        ([], {}, "at least one entry"),
+        ([[]], {}, "each entry at least one edit"),
+        ([zero("blocks.0.hook_resid_pri")], {}, "Nearest: blocks.0.hook_resid_pre"),
+        ([zero("hook_embed", pos=9)], {}, "pos=9 is beyond"),
+        ([zero("hook_embed")], {"at": 7}, "at= is one of the 7 positions"),
+        ([zero("hook_embed")], {"memory": 0}, "memory= is a number of bytes"),
+        (
+            [zero("hook_embed")],
+            {"metric": lambda out: out.mean()},
+            r"it gives a number for each example, \[4\]",
+        ),
+        ([resample("hook_embed", draw=torch.Generator())], {}, "draws from a generator that goes on"),
+        ([zero("hook_embed"), Edit("blocks.1.hook_mlp_out", lambda x, site: x[:1])], {}, "changed the shape"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused_and_no_hook_left(
+    entries: list[Any], given: dict[str, Any], said: str
+) -> None:
+    model, metric = small_transformer(), given.pop("metric", difference)
+    with pytest.raises(Refused, match=said):
+        sweep(model, some_tokens(), entries, metric, **{"at": -1} | given)
+    assert not any(hooks_of(model).values())
+
+
+@pytest.mark.real_data
+def test_a_pretrained_network_is_swept_layer_by_layer(data_dir: Path) -> None:
+    model = load_pretrained(data_dir / "stories260K", dtype="float64")
+    tokens = model.encode("Once upon a time there was").repeat(3, 1)
+    tokens[1:] = tokens[1:].flip(1)
+    entries = [
+        *grid(model, "blocks.{1,4}.hook_{resid_pre,attn_out}", tokens.flip(0)),
+        zero("blocks.2.attn.hook_pattern", head=1),
+        zero("hook_logits", token=1),
+    ]
+    expected = one_at_a_time(model, tokens, entries, difference, -1)
+    np.testing.assert_allclose(sweep(model, tokens, entries, difference, at=-1), expected, atol=1e-12)
