@@ -134,11 +134,11 @@ RECIPES: dict[str, Recipe] = {
         _adding("lstm", "LSTM"),
         _adding("gru", "GRU"),
         Recipe(
-            "copy-lstm",
-            "LSTM of 64 units: 5 symbols, to be named after 20 blanks",
-            RecurrentConfig(64, 10, vocabulary=10, d_model=10, answers="each", forget_bias=1.0),
+            "copy-gru",
+            "GRU of 64 units: 5 symbols, to be named after 20 blanks",
+            RecurrentConfig(64, 10, cell="gru", vocabulary=10, d_model=10, answers="each"),
             "copy",
-            TrainingConfig("cross_entropy", Optimizer("adam", rate=5e-3), batch_size=50, epochs=10),
+            TrainingConfig("cross_entropy", Optimizer("adam", rate=5e-3), batch_size=50, epochs=15),
         ),
         Recipe(
             "recall-gru",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from interp.reading.capture import capture
 from interp.writing.edits import edited, patch, steer, zero
+from interp.writing.sweep import sweep
 from models.networks.recurrent import Recurrent
 from models.networks.recurrent_config import RecurrentConfig
 from models.networks.recurrent_torch import copy_from_torch, to_torch
@@ -43,11 +45,9 @@ def sequences(*shape: int) -> Tensor:
 
 
 def trajectories(model: Recurrent, inputs: Tensor, *edits: Any) -> dict[str, Tensor]:
-    names = [name for name in model.hook_dict if name.startswith("layers.")]
-    if not edits:
-        return {name: torch.tensor(capture(model, inputs, names)[name].to_numpy()) for name in names}
-    with edited(model, list(edits)):
-        return {name: torch.tensor(capture(model, inputs, names)[name].to_numpy()) for name in names}
+    with edited(model, list(edits)) if edits else nullcontext():
+        found = capture(model, inputs, "layers.*.hook_*")
+    return {name: found.tensor(name) for name in found}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -232,6 +232,18 @@ def test_what_is_recorded_of_a_random_edit_is_what_the_network_went_on_with(cell
             handle.remove()
     assert len(kept) == 1
     assert torch.equal(kept[0], out)
+
+
+@pytest.mark.parametrize("seeds", [0, (3, 1)], ids=["one", "population"])
+def test_a_sweep_gives_what_one_edit_at_a_time_gives(cell: str, seeds: Any) -> None:
+    model, inputs = network(cell, seeds), sequences()
+    edits = [zero(f"layers.0.{point}", pos=pos) for point in POINTS[cell] for pos in (0, 3, 6)]
+    edits += [zero("layers.1.hook_h", unit=2), steer("layers.0.hook_h", torch.ones(6).double(), 0.1)]
+    swept = sweep(model, inputs, edits, lambda output: output[..., 0])
+    for number, edit in enumerate(edits):
+        with torch.no_grad(), edited(model, edit):
+            alone = model(inputs)[..., 0]
+        np.testing.assert_allclose(swept.isel(edit=number).to_numpy(), alone, rtol=0, atol=1e-12)
 
 
 class Reader:
