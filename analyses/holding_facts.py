@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,8 @@ def learned(
     shape: Shape, data: models.Dataset, *, seeds: int, epochs: int, rates: Sequence[float]
 ) -> Learned:
     """The networks of a shape at that of the rates at which they know most; rates that diverge do not count."""
+    from models.training.train import Diverged
+
     network = models.TransformerConfig(
         vocabulary=data.classes,
         context=data.inputs.shape[1],
@@ -91,7 +94,10 @@ def learned(
     )
     recipe = replace(models.recipe("facts"), data=data.name, network=network)
     recipe = recipe.but(epochs=epochs, batch_size=len(data) // BATCHES)
-    runs = {rate: models.trained(recipe.but(rate=rate), seeds=seeds, data=data) for rate in rates}
+    runs: dict[float, models.Trained] = {}
+    for rate in rates:
+        with suppress(Diverged):
+            runs[rate] = models.trained(recipe.but(rate=rate), seeds=seeds, data=data)
     clean = [counted(shape, run, data, rate) for rate, run in runs.items() if not run.divergences]
     if not clean:
         raise Refused(f"At every rate of {tuple(rates)} a seed of {shape} diverged: give lower rates.")
