@@ -53,15 +53,13 @@ class Edit:
 
     def apply(self, tensor: Tensor, site: Site) -> Tensor:
         """The tensor with the change made where it counts. Raises `Refused` when the change breaks a rule."""
-        changed = self._changed(tensor, site)
-        mask = site.mask(tensor)
-        return changed.contiguous() if mask is None else torch.where(mask, changed, tensor)
+        return _where_it_counts(self._changed(tensor, site), tensor, site)
 
     def write(self, tensor: Tensor, site: Site) -> None:
         """As `apply`, but into the tensor itself, which must be the caller's own."""
         changed, place = self._changed(tensor, site), site.place(tensor)
         if place is None:
-            tensor.copy_(self.apply(tensor, site))
+            tensor.copy_(_where_it_counts(changed, tensor, site))
         else:
             tensor[place] = changed[place]
 
@@ -240,6 +238,12 @@ class _InForce:
         changed = edit.apply(output, site)
         self.fired = True
         return changed
+
+
+def _where_it_counts(changed: Tensor, tensor: Tensor, site: Site) -> Tensor:
+    """What was changed where the edit counts, the tensor elsewhere."""
+    mask = site.mask(tensor)
+    return changed.contiguous() if mask is None else torch.where(mask, changed, tensor)
 
 
 def _check_kept(edit: Edit, before: Tensor, after: Any) -> None:
