@@ -139,11 +139,11 @@ def _raising(inquiry: Inquiry, layer: str) -> Float[Tensor, "*seed example neuro
         )
     empty = torch.zeros_like(values[..., :1, :])
     logits = [model(stream.unsqueeze(-2), start_at_layer=last).squeeze(-2) for stream in (values, empty)]
-    raised = (logits[0] - logits[1]).topk(min(RAISED, logits[0].shape[-1]), dim=-1).indices
+    raised = (logits[0] - logits[1]).topk(min(RAISED, logits[0].shape[-1]), dim=-1)
     post = capture(model, asked, f"blocks.{layer}.mlp.hook_post", batch_size=len(asked))
     active = asked.at_answer(post.tensor(f"blocks.{layer}.mlp.hook_post").to(values)).abs()
     true = asked.targets.view(-1, 1, 1)
-    hits = (raised.unsqueeze(-3) == true).any(-1)
+    hits = ((raised.indices.unsqueeze(-3) == true) & (raised.values.unsqueeze(-3) > 0)).any(-1)
     share: Tensor = active / active.sum(-1, keepdim=True).clamp(min=1e-12)
     found: Tensor = share * hits
     return found
