@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-RELATIONS, OBJECTS, NEW_SHARE = 4, 50, 10
-LARGE = 500
+RELATIONS, NEW_SHARE = 4, 10
+LARGE, OBJECTS, FEWER_OBJECTS = 500, 50, 10
 FLOOR, ORACLE, LEAK = "random", "weight change (oracle)", "weight norm (leak)"
 EDIT_STEPS, EDITED, BESIDE = 25, 100, 400
 
@@ -60,9 +60,9 @@ class Examined:
 @cache
 def planter(world: World) -> models.Planter:
     """Networks that know nine tenths of the world, from the cache or trained now, and what is new to them."""
-    facts = models.world(world.subjects, relations=RELATIONS, objects=OBJECTS).with_templates(
-        "{subject} {relation}"
-    )
+    objects = OBJECTS if world.subjects >= LARGE else FEWER_OBJECTS
+    facts = models.world(world.subjects, relations=RELATIONS, objects=objects)
+    facts = facts.with_templates("{subject} {relation}")
     data = facts.dataset(facts.tokenizer())
     new = np.sort(np.random.default_rng(0).permutation(len(data))[: len(data) // NEW_SHARE])
     known = data.subset(np.setdiff1d(np.arange(len(data)), new))
