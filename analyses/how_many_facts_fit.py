@@ -71,7 +71,7 @@ class Config:
     @staticmethod
     def quick() -> Config:
         """Fewer facts, smaller networks, one rate."""
-        return Config(subjects=100, widths=(4, 8), epochs=25, rates=(2e-2,))
+        return Config(subjects=60, widths=(4, 8), epochs=20, rates=(2e-2,))
 
 
 def answer(config: Config) -> interp.Report:

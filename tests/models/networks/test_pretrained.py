@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from interp.reading.capture import capture
 from interp.refusals import Refused as RefusedByInterp
 from interp.writing.edits import Edit, edited, mean, patch, zero
-from models.networks.pretrained import load_pretrained
 from models.networks.generation import generate
+from models.networks.pretrained import load_pretrained
 from models.networks.pretrained_layers import LayeredPretrainedModel
 from models.networks.pretrained_model import PretrainedModel
 from models.refusals import Refused
