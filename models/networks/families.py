@@ -7,19 +7,26 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from models.networks.cnn_config import CNNConfig
 from models.networks.mlp_config import MLPConfig
 from models.networks.recurrent_config import RecurrentConfig
 from models.networks.transformer_config import TransformerConfig
+from models.networks.vit_config import ViTConfig
 
 if TYPE_CHECKING:
     from models.networks.hooked import HookedModel
 
-NetworkConfig = Annotated[MLPConfig | TransformerConfig | RecurrentConfig, Field(discriminator="family")]
+NetworkConfig = Annotated[
+    MLPConfig | TransformerConfig | RecurrentConfig | CNNConfig | ViTConfig,
+    Field(discriminator="family"),
+]
 
 CLASSES = {
     "mlp": "models.networks.mlp:MLP",
     "transformer": "models.networks.transformer:Transformer",
     "recurrent": "models.networks.recurrent:Recurrent",
+    "cnn": "models.networks.cnn:CNN",
+    "vit": "models.networks.vit:ViT",
 }
 
 

@@ -11,12 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.networks.cnn_config import CNNConfig, Convolution
 from models.networks.families import network_class
 from models.networks.hooked import HookedModel, population
 from models.networks.mlp_config import MLPConfig
 from models.networks.recurrent_config import RecurrentConfig
 from models.networks.saving import load_model, save_model
 from models.networks.transformer_config import TransformerConfig
+from models.networks.vit_config import ViTConfig
 from models.refusals import Refused
 from models.seeds import generator
 
@@ -67,6 +69,26 @@ def _recurrent(cell: Any, *, gates: str, tokens: bool = False, **changes: Any) -
     )
 
 
+def _cnn(*convolutions: Convolution, dense: tuple[int, ...] = (), **changes: Any) -> Case:
+    """Seven images of 6x8 pixels."""
+    config = CNNConfig((6, 8), convolutions, dense, 3, **changes)
+    return Case(config, _rows(48), config.layers)
+
+
+def _vit(**changes: Any) -> Case:
+    """Seven images of 6x8 pixels in patches of 2x2."""
+    config = ViTConfig((6, 8), 2, **{"d_model": 8, "heads": 2, "d_mlp": 12, "outputs": 3, **changes})
+    norm = ("hook_scale", "hook_normalized") if config.normalization == "layernorm" else ()
+    return Case(
+        config,
+        _rows(48),
+        config.layers,
+        layer="blocks",
+        entry=("hook_input", "hook_embed", "hook_pos_embed"),
+        upon_request=("hook_attn_scores", "hook_pattern", "hook_result", *norm),
+    )
+
+
 CASES = {
     "mlp, three sigmoid layers": Case(
         MLPConfig((12, 9, 8, 4), activation="sigmoid", output="sigmoid", initialisation="normal"),
@@ -104,6 +126,14 @@ CASES = {
     "tanh network of tokens, answers everywhere": _recurrent("rnn", gates="", tokens=True, answers="each"),
     "lstm of tokens, answers everywhere": _recurrent("lstm", gates="ifgoc", tokens=True, answers="each"),
     "gru of tokens": _recurrent("gru", gates="rzn", tokens=True),
+    "cnn, like LeNet": _cnn(
+        Convolution(4, 3, padding=1, pool=2), Convolution(5, 2, pool=2), dense=(9, 8), activation="tanh"
+    ),
+    "cnn, strides, mean of the whole image": _cnn(
+        Convolution(4, 3, stride=2, padding=1), Convolution(5, 2, pool=2, pooling="mean"), activation="gelu"
+    ),
+    "vit, class token": _vit(),
+    "vit, mean, rmsnorm": _vit(summary="mean", normalization="rmsnorm", activation="silu", layers=1),
 }
 SEEDS = (4, 0, 7)
 

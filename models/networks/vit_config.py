@@ -1,0 +1,112 @@
+"""What a vision transformer is, as inert data (no torch is imported here)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar, Literal
+
+from models.networks.cnn_config import shape_of, whole
+from models.networks.transformer_config import Activation, Normalization, TransformerConfig
+from models.refusals import Refused, one_of
+
+Summary = Literal["class", "mean"]
+
+
+@dataclass(frozen=True)
+class ViTConfig:
+    """A bidirectional transformer whose tokens are the patches of an image, `patch` x `patch` pixels each.
+
+    It reads grey images of `image_shape` (rows, columns), given as their pixels row by row. The logits are read from a
+    class token that stands before the patches (`summary="class"`) or from the mean over the patches ("mean"), after the
+    final normalisation. All else is as in `TransformerConfig`: `heads=0` leaves attention out, `d_mlp=0` the MLPs, and
+    weights are drawn as there; a patch's embedding is drawn from N(0, init_scale^2 / pixels of a patch), bias 0.
+    """
+
+    image_shape: tuple[int, int]
+    patch: int
+    layers: int = 2
+    d_model: int = 64
+    heads: int = 4
+    d_mlp: int = 128
+    outputs: int = 10
+    summary: Summary = "class"
+    activation: Activation = "gelu"
+    normalization: Normalization = "layernorm"
+    init_scale: float = 1.0
+    family: Literal["vit"] = "vit"
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "image_shape", tuple(self.image_shape))
+        if len(self.image_shape) != 2:
+            raise Refused(f"image_shape is (rows, columns); given {self.image_shape}.")
+        for size in (*self.image_shape, self.patch, self.outputs):
+            whole("Each of image_shape, patch and outputs", size, 1)
+        one_of("summary", self.summary, Summary)
+        one_of("family", self.family, Literal["vit"])
+        rows, columns = self.image_shape
+        if rows % self.patch or columns % self.patch:
+            raise Refused(
+                f"Images of {rows}x{columns} do not part into patches of {self.patch}x{self.patch}: give a patch that "
+                "divides rows and columns."
+            )
+        assert self.trunk.layers == self.layers  # building it refuses what a transformer cannot be
+
+    @cached_property
+    def trunk(self) -> TransformerConfig:
+        """The transformer that the patches pass; it has no tokens of its own, its vocabulary is the classes."""
+        return TransformerConfig(
+            vocabulary=self.outputs,
+            context=self.positions,
+            layers=self.layers,
+            d_model=self.d_model,
+            heads=self.heads,
+            d_mlp=self.d_mlp,
+            activation=self.activation,
+            normalization=self.normalization,
+            causal=False,
+            init_scale=self.init_scale,
+        )
+
+    @property
+    def positions(self) -> int:
+        """How many patches an image has, and one more for the class token where there is one."""
+        rows, columns = self.image_shape
+        return (rows // self.patch) * (columns // self.patch) + (self.summary == "class")
+
+    @property
+    def context(self) -> int:
+        """The same, as a transformer calls it."""
+        return self.positions
+
+    @property
+    def d_head(self) -> int:
+        """Dimensions of a head."""
+        return self.trunk.d_head
+
+    @property
+    def key_heads(self) -> int:
+        """Heads of keys and values: as many as heads."""
+        return self.trunk.key_heads
+
+    @property
+    def reads(self) -> Literal["numbers"]:
+        """Examples are vectors of numbers: the pixels of an image."""
+        return "numbers"
+
+    @property
+    def inputs(self) -> int:
+        """How many numbers an example has."""
+        return math.prod(self.image_shape)
+
+    @property
+    def output(self) -> Literal["identity"]:
+        """What follows the logits: nothing."""
+        return "identity"
+
+    def resized(self, *, inputs: int, outputs: int) -> ViTConfig:
+        """The same network for images of another size and another number of classes; see `cnn_config.shape_of`."""
+        return replace(self, image_shape=shape_of(inputs, self.image_shape), outputs=outputs)
