@@ -47,8 +47,11 @@ from .networks.recurrent_torch import copy_from_torch as copy_from_torch
 from .networks.recurrent_torch import to_torch as to_torch
 from .networks.saving import load_model as load_model
 from .networks.saving import save_model as save_model
+from .networks.seq2seq import Seq2Seq as Seq2Seq
+from .networks.seq2seq_config import Seq2SeqConfig as Seq2SeqConfig
 from .networks.transformer import Transformer as Transformer
 from .networks.transformer_config import TransformerConfig as TransformerConfig
+from .networks.translating import translate as translate
 from .training.planting import Certificate as Certificate
 from .training.planting import plant as plant
 from .training.plantings import planted as planted

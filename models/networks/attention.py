@@ -60,15 +60,23 @@ class Attention(nn.Module):
         self.hook_z = hook("example", "pos", "head", "d_head")
         self.hook_result = hook("example", "pos", "head", "d_model")
 
-    def forward(self, x: Tensor, real: Tensor | None = None, span: Span | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        real: Tensor | None = None,
+        span: Span | None = None,
+        *,
+        memory: Tensor | None = None,
+    ) -> Tensor:
         """What attention adds to the residual stream, `[*seed, example, pos, d_model]`, from the normalised stream.
 
         `real [*seed, example, pos]`: which positions may be seen (None: all). `span`: which there are, and are wanted.
+        `memory`: another sequence's stream, to be looked at instead of this one's (cross-attention).
         """
-        asking = x if span is None else span.queries(x)
+        asking, seen_stream = x if span is None else span.queries(x), x if memory is None else memory
         q = self.hook_q(in_heads(linear(asking, self.W_Q, self.b_Q), self.heads))
-        k = self.hook_k(in_heads(linear(x, self.W_K, self.b_K), self.key_heads))
-        v = self.hook_v(in_heads(linear(x, self.W_V, self.b_V), self.key_heads))
+        k = self.hook_k(in_heads(linear(seen_stream, self.W_K, self.b_K), self.key_heads))
+        v = self.hook_v(in_heads(linear(seen_stream, self.W_V, self.b_V), self.key_heads))
         if self.rotary:
             of_queries, of_keys = self._turns(x.shape[-2], span)
             q, k = self.hook_rot_q(rotated(q, of_queries)), self.hook_rot_k(rotated(k, of_keys))

@@ -10,6 +10,7 @@ from pydantic import Field
 from models.networks.cnn_config import CNNConfig
 from models.networks.mlp_config import MLPConfig
 from models.networks.recurrent_config import RecurrentConfig
+from models.networks.seq2seq_config import Seq2SeqConfig
 from models.networks.transformer_config import TransformerConfig
 from models.networks.vit_config import ViTConfig
 
@@ -25,6 +26,7 @@ CLASSES = {
     "mlp": "models.networks.mlp:MLP",
     "transformer": "models.networks.transformer:Transformer",
     "recurrent": "models.networks.recurrent:Recurrent",
+    "seq2seq": "models.networks.seq2seq:Seq2Seq",
     "cnn": "models.networks.cnn:CNN",
     "vit": "models.networks.vit:ViT",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,21 +12,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.networks.cnn_config import CNNConfig, Convolution
 from models.networks.families import network_class
 from models.networks.hooked import HookedModel, population
 from models.networks.mlp_config import MLPConfig
 from models.networks.recurrent_config import RecurrentConfig
 from models.networks.saving import load_model, save_model
+from models.networks.seq2seq_config import PAD, Seq2SeqConfig
 from models.networks.transformer_config import TransformerConfig
-from models.networks.vit_config import ViTConfig
 from models.refusals import Refused
 from models.seeds import generator
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network: what it takes, its layers and their name, the hooks before the first, those that fire upon request."""
+    """A network: what it takes, its layers and their name, the hooks before the first, those that fire upon request.
+
+    `stops`: whether it can stop and start at a layer.
+    """
 
     config: Any
     inputs: Callable[[torch.Generator], Tensor]
@@ -33,6 +36,7 @@ class Case:
     layer: str = "layers"
     entry: tuple[str, ...] = ("hook_input",)
     upon_request: tuple[str, ...] = ()
+    stops: bool = True
 
 
 def _rows(width: int) -> Callable[[torch.Generator], Tensor]:
@@ -69,24 +73,24 @@ def _recurrent(cell: Any, *, gates: str, tokens: bool = False, **changes: Any) -
     )
 
 
-def _cnn(*convolutions: Convolution, dense: tuple[int, ...] = (), **changes: Any) -> Case:
-    """Seven images of 6x8 pixels."""
-    config = CNNConfig((6, 8), convolutions, dense, 3, **changes)
-    return Case(config, _rows(48), config.layers)
-
-
-def _vit(**changes: Any) -> Case:
-    """Seven images of 6x8 pixels in patches of 2x2."""
-    config = ViTConfig((6, 8), 2, **{"d_model": 8, "heads": 2, "d_mlp": 12, "outputs": 3, **changes})
+def _seq2seq(layers: int = 2, **changes: Any) -> Case:
+    """Seven pairs of a source of up to four of nine tokens and a target of up to three of eleven."""
+    config = Seq2SeqConfig(9, 4, 11, 5, **{"layers": layers, "d_model": 8, "heads": 2, "d_mlp": 12, **changes})
     norm = ("hook_scale", "hook_normalized") if config.normalization == "layernorm" else ()
     return Case(
         config,
-        _rows(48),
-        config.layers,
-        layer="blocks",
-        entry=("hook_input", "hook_embed", "hook_pos_embed"),
+        _pairs,
+        layers,
         upon_request=("hook_attn_scores", "hook_pattern", "hook_result", *norm),
+        stops=False,
     )
+
+
+def _pairs(randomness: torch.Generator) -> Tensor:
+    """Some sources and some targets are shorter than the others."""
+    pairs = torch.randint(1, 9, (7, 7), generator=randomness)
+    pairs[::2, 3], pairs[::3, 6] = PAD, PAD
+    return pairs
 
 
 CASES = {
@@ -126,20 +130,21 @@ CASES = {
     "tanh network of tokens, answers everywhere": _recurrent("rnn", gates="", tokens=True, answers="each"),
     "lstm of tokens, answers everywhere": _recurrent("lstm", gates="ifgoc", tokens=True, answers="each"),
     "gru of tokens": _recurrent("gru", gates="rzn", tokens=True),
-    "cnn, like LeNet": _cnn(
-        Convolution(4, 3, padding=1, pool=2), Convolution(5, 2, pool=2), dense=(9, 8), activation="tanh"
+    "encoder-decoder": _seq2seq(),
+    "encoder-decoder, attention alone, rotary, rmsnorm": _seq2seq(
+        1, d_mlp=0, positions="rotary", normalization="rmsnorm"
     ),
-    "cnn, strides, mean of the whole image": _cnn(
-        Convolution(4, 3, stride=2, padding=1), Convolution(5, 2, pool=2, pooling="mean"), activation="gelu"
-    ),
-    "vit, class token": _vit(),
-    "vit, mean, rmsnorm": _vit(summary="mean", normalization="rmsnorm", activation="silu", layers=1),
 }
 SEEDS = (4, 0, 7)
 
 
 @pytest.fixture(params=CASES, ids=list(CASES))
 def case(request: pytest.FixtureRequest) -> Case:
+    return CASES[request.param]
+
+
+@pytest.fixture(params=[name for name, case in CASES.items() if case.stops])
+def stopping(request: pytest.FixtureRequest) -> Case:
     return CASES[request.param]
 
 
@@ -272,25 +277,33 @@ def test_members_can_be_given_inputs_of_their_own(case: Case) -> None:
         torch.testing.assert_close(several(own)[place], several.member(seed)(own[place]), rtol=0, atol=1e-12)
 
 
-def test_stopping_at_a_layer_and_starting_there_again_is_going_through(case: Case, inputs: Tensor) -> None:
-    model = build(case, SEEDS)
-    for layer in range(case.layers + 1):
+def test_stopping_at_a_layer_and_starting_there_again_is_going_through(stopping: Case) -> None:
+    inputs = stopping.inputs(generator(0, "inputs"))
+    model = build(stopping, SEEDS)
+    for layer in range(stopping.layers + 1):
         middle = model(inputs, stop_at_layer=layer)
         assert torch.equal(model(middle, start_at_layer=layer), model(inputs))
 
 
-def test_stopping_at_a_layer_fires_no_hook_behind_it(case: Case, inputs: Tensor) -> None:
-    model = build(case, 0)
-    assert tuple(fired(model, inputs, stop_at_layer=0)) == case.entry
-    if case.layers:
+def test_stopping_at_a_layer_fires_no_hook_behind_it(stopping: Case) -> None:
+    inputs = stopping.inputs(generator(0, "inputs"))
+    model = build(stopping, 0)
+    assert tuple(fired(model, inputs, stop_at_layer=0)) == stopping.entry
+    if stopping.layers:
         seen = fired(model, inputs, stop_at_layer=1)
-        assert all(name.startswith(f"{case.layer}.0.") for name in list(seen)[len(case.entry) :])
-        assert len(seen) > len(case.entry)
+        assert all(name.startswith(f"{stopping.layer}.0.") for name in list(seen)[len(stopping.entry) :])
+        assert len(seen) > len(stopping.entry)
 
 
-def test_a_layer_that_does_not_exist_is_refused(case: Case, inputs: Tensor) -> None:
+def test_a_layer_that_does_not_exist_is_refused(stopping: Case) -> None:
+    inputs = stopping.inputs(generator(0, "inputs"))
     with pytest.raises(Refused, match="Layers go from 0 to"):
-        build(case, 0)(inputs, stop_at_layer=case.layers + 1)
+        build(stopping, 0)(inputs, stop_at_layer=stopping.layers + 1)
+
+
+def test_a_network_that_cannot_stop_at_a_layer_does_not_offer_to(case: Case) -> None:
+    offered = {"start_at_layer", "stop_at_layer"} & inspect.signature(build(case, 0).forward).parameters.keys()
+    assert len(offered) == (2 if case.stops else 0)
 
 
 def test_saved_and_loaded_networks_are_the_same_bits(case: Case, inputs: Tensor, tmp_path: Path) -> None:
