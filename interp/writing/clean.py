@@ -29,6 +29,7 @@ class Abilities:
     layers: bool
     positions: bool
     logits: bool
+    columns: bool
 
     @classmethod
     def of(cls, model: nn.Module) -> Abilities:
@@ -36,7 +37,7 @@ class Abilities:
         known = inspect.signature(model.forward).parameters
         layers = {"start_at_layer", "stop_at_layer"} <= known.keys()
         positions = {"first_pos", "past"} <= known.keys() and getattr(model, "past_points", None) is not None
-        return cls(layers, layers and positions, layers and "at" in known)
+        return cls(layers, layers and positions, layers and "at" in known, layers and "changed" in known)
 
 
 @dataclass(frozen=True)

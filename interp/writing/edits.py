@@ -53,17 +53,18 @@ class Edit:
 
     def apply(self, tensor: Tensor, site: Site) -> Tensor:
         """The tensor with the change made where it counts. Raises `Refused` when the change breaks a rule."""
-        return _where_it_counts(self._changed(tensor, site), tensor, site)
+        return _where_it_counts(self.changed(tensor, site), tensor, site)
 
     def write(self, tensor: Tensor, site: Site) -> None:
         """As `apply`, but into the tensor itself, which must be the caller's own."""
-        changed, place = self._changed(tensor, site), site.place(tensor)
+        changed, place = self.changed(tensor, site), site.place(tensor)
         if place is None:
             tensor.copy_(_where_it_counts(changed, tensor, site))
         else:
             tensor[place] = changed[place]
 
-    def _changed(self, tensor: Tensor, site: Site) -> Tensor:
+    def changed(self, tensor: Tensor, site: Site) -> Tensor:
+        """What the change makes of the whole tensor, wherever it counts. Raises `Refused` when it breaks a rule."""
         version = None if tensor.is_inference() else tensor._version
         changed = self.change(tensor, site)
         _check_kept(self, tensor, changed)

@@ -31,12 +31,14 @@ class Passing:
         """The output `[*seed, run, example, ...]` of every run of the group."""
         count, first = len(group.runs), group.first
         riders = {hook: _Rider(hook, group.runs, self, first) for hook in (*group.entering, *group.inside)}
-        inputs = self._entering(group, riders, first)
+        by_column = group.columns and self.abilities.columns
+        inputs = self.clean.entering[group.start] if by_column else self._entering(group, riders, first)
+        changed = riders[group.entering[0]].columns(inputs) if by_column else None
         points = hook_points(self.model)
         handles = []
         try:
             handles += [points[hook].register_forward_hook(riders[hook]) for hook in group.inside]
-            output = self._forward(inputs, group.start, first)
+            output = self._forward(inputs, group.start, first, changed)
         finally:
             for handle in handles:
                 handle.remove()
@@ -59,15 +61,17 @@ class Passing:
         shape = (*x.shape[:place], len(group.runs), *x.shape[place:])
         x = x.unsqueeze(place).expand(shape).flatten(place, place + 1)
         for hook in group.entering:
-            x = riders[hook].ridden(x)
+            x = riders[hook].ridden(x, own=len(group.runs) > 1)
         return x
 
-    def _forward(self, x: Tensor, start: int, first: int) -> Tensor:
+    def _forward(self, x: Tensor, start: int, first: int, changed: tuple[Tensor, Tensor] | None) -> Tensor:
         more: dict[str, Any] = {} if start == BEFORE else {"start_at_layer": start}
         if first:
             more |= {"first_pos": first, "past": self.clean.past}
         if self.at is not None and self.abilities.logits:
             more["at"] = self.at
+        if changed is not None:
+            more["changed"] = changed
         output: Tensor = self.model(x, **more)
         return output
 
@@ -87,13 +91,25 @@ class _Rider:
         self.fired = True
         return self.ridden(output)
 
-    def ridden(self, tensor: Tensor) -> Tensor:
-        """The tensor with the edits of each run made in its share of the examples."""
+    def columns(self, tensor: Tensor) -> tuple[Tensor, Tensor]:
+        """Which column of an untouched tensor each run changes, and what is there then, `[*seed, run, example]`."""
+        window = {} if self.share.whole else {"example": self.share.examples}
+        chosen, values = [], []
+        for ((edit, site),) in self.edits:
+            site = replace(site, lengths=self.lengths, window=window) if window else site
+            chosen.append(site.positions[site.axes[-1]][0])
+            alone = len(site.positions) == 1 and not site.by_example
+            values.append((edit.changed if alone else edit.apply)(tensor, site)[..., chosen[-1]])
+        return torch.tensor(chosen, device=tensor.device), torch.stack(values, dim=tensor.ndim - 2)
+
+    def ridden(self, tensor: Tensor, *, own: bool = False) -> Tensor:
+        """The tensor with the edits of each run made in its share of the examples; `own`: it may be written into."""
         place = self.passed.axes.index("example")
         window = window_of(self.passed, tensor, first=self.first, at=self.at)
         if not self.share.whole:
             window = {**window, "example": self.share.examples}
-        changed = parted(tensor, place, len(self.edits)).clone()
+        changed = parted(tensor, place, len(self.edits))
+        changed = changed if own else changed.clone()
         for number, edits in enumerate(self.edits):
             share = changed.select(place, number)
             for edit, site in edits:

@@ -47,6 +47,8 @@ class Group:
     entering: tuple[str, ...]
     inside: tuple[str, ...]
     runs: tuple[Run, ...]
+    columns: bool
+    """Whether each run's only edit of what enters is of one column of it."""
 
     @property
     def first(self) -> int:
@@ -60,14 +62,23 @@ def planned(clean: CleanPass, asked: Sequence[tuple[int, Edits]], *, latest: int
     `latest`: the last position at which a run may begin (0: all begin there).
     Raises `Refused` where an edit does not fit what passes its hook.
     """
-    found: dict[tuple[int, tuple[str, ...], tuple[str, ...]], list[Run]] = {}
+    found: dict[tuple[int, tuple[str, ...], tuple[str, ...], bool], list[Run]] = {}
     for number, edits in asked:
         hooks = sorted({edit.hook for edit in edits}, key=clean.order.__getitem__)
         start = min(clean.start_of(hook) for hook in hooks)
         entering = tuple(hook for hook in hooks if clean.entered_by(hook) == start)
         inside = tuple(hook for hook in hooks if hook not in entering)
-        found.setdefault((start, entering, inside), []).append(_run(clean, number, edits, latest))
-    return [Group(*key, tuple(runs)) for key, runs in found.items()]
+        run = _run(clean, number, edits, latest)
+        found.setdefault((start, entering, inside, _of_one_column(run, entering)), []).append(run)
+    return [Group(*key[:3], tuple(runs), key[3]) for key, runs in found.items()]
+
+
+def _of_one_column(run: Run, entering: Sequence[str]) -> bool:
+    """Whether a run edits what enters its layer once, at one place along the last axis."""
+    if len(entering) != 1:
+        return False
+    sites = [site for _, site in run.at(entering[0])]
+    return len(sites) == 1 and len(sites[0].positions.get(sites[0].axes[-1], ())) == 1
 
 
 def _run(clean: CleanPass, number: int, edits: Edits, latest: int) -> Run:

@@ -60,7 +60,11 @@ def _layers(model: nn.Module) -> dict[str, int]:
 def _column(axis: str, asked: Sequence[Sequence[Edit]]) -> np.ndarray[Any, Any]:
     """What the entries choose along an axis."""
     chosen = [
-        list({str(choice): choice for edit in edits for name, choice in edit.where.choices if name == axis}.values())
+        list(
+            {
+                str(choice): choice for edit in edits for name, choice in edit.where.choices if name == axis
+            }.values()
+        )
         for edits in asked
     ]
     if all(len(some) == 1 and isinstance(some[0], int) for some in chosen):

@@ -43,6 +43,9 @@ OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+Changed = tuple[Tensor, Tensor]
+
+
 def affine(
     x: Float[Tensor, "*seed example fan_in"], W: Float[Tensor, "*seeds fan_in fan_out"], b: Tensor | None
 ) -> Float[Tensor, "*seeds example fan_out"]:
@@ -53,6 +56,19 @@ def affine(
     return torch.bmm(members, W) if b is None else torch.baddbmm(b.unsqueeze(-2), members, W)
 
 
+def affine_of_columns(
+    x: Float[Tensor, "*seed example fan_in"],
+    changed: Changed,
+    W: Float[Tensor, "*seeds fan_in fan_out"],
+    b: Tensor | None,
+) -> Float[Tensor, "*seeds runs fan_out"]:
+    """x W + b in many runs, each with another column of x: the product once, and a row of W for each run."""
+    columns, values = changed
+    difference = values - x.index_select(-1, columns).mT
+    rows = W.index_select(-2, columns).unsqueeze(-2)
+    return torch.addcmul(affine(x, W, b).unsqueeze(-3), difference.unsqueeze(-1), rows).flatten(-3, -2)
+
+
 class Affine(nn.Module):
     """The weights of one layer: `W [*seed, in, out]`, `b [*seed, out]` or None."""
 
@@ -61,8 +77,8 @@ class Affine(nn.Module):
         self.W = nn.Parameter(W)
         self.b = None if b is None else nn.Parameter(b)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return affine(x, self.W, self.b)
+    def forward(self, x: Tensor, changed: Changed | None = None) -> Tensor:
+        return affine(x, self.W, self.b) if changed is None else affine_of_columns(x, changed, self.W, self.b)
 
 
 class HiddenLayer(Affine):
@@ -101,12 +117,19 @@ class MLP(HookedModel):
         return torch.zeros(1, self.config.sizes[0], dtype=self.dtype, device=self.device)
 
     def forward(
-        self, inputs: Tensor, *, start_at_layer: int | None = None, stop_at_layer: int | None = None
+        self,
+        inputs: Tensor,
+        *,
+        start_at_layer: int | None = None,
+        stop_at_layer: int | None = None,
+        changed: Changed | None = None,
     ) -> Tensor:
         """The network's output, `[*seed, example, class]`.
 
         `start_at_layer=l`: `inputs` are what enters layer l. `stop_at_layer=l`: returns what enters layer l. The layer
-        after the last hidden one makes the logits.
+        after the last hidden one makes the logits. `changed=(columns [run], values [*seed, run, example])`, with a
+        start: many runs of these examples, one after the other along `example`; in run r what enters has these values
+        in that column, and the first product costs a row of W for each run.
         """
         start, stop = layers_between(start_at_layer, stop_at_layer, last=len(self.layers))
         width = self.config.sizes[start]
@@ -114,14 +137,22 @@ class MLP(HookedModel):
             raise Refused(
                 f"Layer {start} takes inputs {self._axes(width)}; given shape {tuple(inputs.shape)}."
             )
+        if changed is not None and (start_at_layer is None or start == stop_at_layer):
+            raise Refused(
+                "`changed` says how runs differ where they start: give start_at_layer, and a layer to run."
+            )
         x = self.hook_input(inputs) if start_at_layer is None else inputs
         # x is bound anew each time: what is passed by is freed while it is still in cache
         for layer in cast("Sequence[HiddenLayer]", self.layers[start:stop]):
-            x = layer.hook_pre(affine(x, layer.W, layer.b))
-            x = layer.hook_post(self.activation(x))
+            x = layer.hook_pre(
+                affine(x, layer.W, layer.b)
+                if changed is None
+                else affine_of_columns(x, changed, layer.W, layer.b)
+            )
+            x, changed = layer.hook_post(self.activation(x)), None
         if stop_at_layer is not None:
             return x
-        logits = self.hook_logits(self.unembed(x))
+        logits = self.hook_logits(self.unembed(x, changed))
         return logits if self.output is None else self.hook_output(self.output(logits))  # type: ignore[no-any-return]
 
     def _axes(self, width: int) -> str:

@@ -205,7 +205,7 @@ def test_only_positions_that_can_change_and_logits_that_are_read_are_computed(
     asked: list[Any] = []
     monkeypatch.setattr(
         "interp.writing.passes.Passing._forward",
-        lambda self, x, start, first: (
+        lambda self, x, start, first, changed: (
             asked.append((start, first, x.shape[1]))
             or self.model(x, start_at_layer=start, first_pos=first, past=self.clean.past, at=self.at)
         ),
