@@ -23,6 +23,7 @@ PASS_COSTS_PARAMETERS = 10_000_000
 """What the fixed cost of one layer's pass is worth, in parameters times positions (a processor of today)."""
 
 Edits = tuple[Edit, ...]
+Beginning = tuple[int, tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -62,15 +63,23 @@ def planned(clean: CleanPass, asked: Sequence[tuple[int, Edits]], *, latest: int
     `latest`: the last position at which a run may begin (0: all begin there).
     Raises `Refused` where an edit does not fit what passes its hook.
     """
-    found: dict[tuple[int, tuple[str, ...], tuple[str, ...], bool], list[Run]] = {}
+    found: dict[tuple[Beginning, bool], list[Run]] = {}
+    known: dict[tuple[str, ...], Beginning] = {}
     for number, edits in asked:
-        hooks = sorted({edit.hook for edit in edits}, key=clean.order.__getitem__)
-        start = min(clean.start_of(hook) for hook in hooks)
-        entering = tuple(hook for hook in hooks if clean.entered_by(hook) == start)
-        inside = tuple(hook for hook in hooks if hook not in entering)
+        hooks = tuple(edit.hook for edit in edits)
+        if hooks not in known:
+            known[hooks] = _beginning(clean, hooks)
         run = _run(clean, number, edits, latest)
-        found.setdefault((start, entering, inside, _of_one_column(run, entering)), []).append(run)
-    return [Group(*key[:3], tuple(runs), key[3]) for key, runs in found.items()]
+        found.setdefault((known[hooks], _of_one_column(run, known[hooks][1])), []).append(run)
+    return [Group(*where, tuple(runs), columns) for (where, columns), runs in found.items()]
+
+
+def _beginning(clean: CleanPass, asked: Sequence[str]) -> Beginning:
+    """The layer at which runs with edits at these hooks start, which of the hooks are passed by then, and which not."""
+    hooks = sorted(set(asked), key=clean.order.__getitem__)
+    start = min(clean.start_of(hook) for hook in hooks)
+    entering = tuple(hook for hook in hooks if clean.entered_by(hook) == start)
+    return start, entering, tuple(hook for hook in hooks if hook not in entering)
 
 
 def _of_one_column(run: Run, entering: Sequence[str]) -> bool:

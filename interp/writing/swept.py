@@ -29,6 +29,8 @@ from interp.writing.progress import Progress
 Metric = Callable[[Tensor], Tensor]
 CACHE = 2_000_000
 """Bytes of a pass's widest activation that are worth sharing a pass; more fall out of the cache."""
+CACHE_OF_COLUMNS = 8_000_000
+"""The same where runs share the product of what enters: more of them are worth it."""
 ALIVE = 8
 """How many tensors as wide as the widest are alive at once in a pass, at most."""
 UNASKED = 500_000_000
@@ -217,7 +219,8 @@ class Room:
         """How many runs of these examples a pass takes."""
         edited_there = [clean.passed[hook].tensor.nbytes for hook in (*group.entering, *group.inside)]
         each = max(self.example * examples, *edited_there)
-        return max(1, min(CACHE // each, self.memory // (2 * ALIVE * each)))
+        worth = CACHE_OF_COLUMNS if group.columns else CACHE
+        return max(1, min(worth // each, self.memory // (2 * ALIVE * each)))
 
 
 def allowed(memory: int | None) -> int:
