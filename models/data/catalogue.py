@@ -19,7 +19,8 @@ class Entry:
     """One data set that can be loaded by name; `splits` counts its network, probe and test examples.
 
     Images have an `image_shape`; token sequences have at most `positions` tokens, of a vocabulary of `classes`;
-    sequences of numbers have `positions` times so many `numbers`. Without classes a number is to be predicted.
+    sequences of numbers have `positions` times so many `numbers`. Without classes a number is to be predicted. Of token
+    pairs, `sources` counts the positions and the tokens of the source; `positions` are source and target together.
     """
 
     name: str
@@ -29,12 +30,15 @@ class Entry:
     splits: tuple[int, int, int]
     positions: int | None = None
     numbers: int = 0
+    sources: tuple[int, int] | None = None
 
     @property
-    def reads(self) -> Literal["numbers", "number sequences", "tokens"]:
+    def reads(self) -> Literal["numbers", "number sequences", "tokens", "token pairs"]:
         """What a network must read to be trained on it."""
         if self.positions is None:
             return "numbers"
+        if self.sources is not None:
+            return "token pairs"
         return "number sequences" if self.numbers else "tokens"
 
     @property
@@ -196,6 +200,24 @@ _ENTRIES = (
         classes=65,
         splits=(15_686, 871, 871),
         positions=64,
+    ),
+    Entry(
+        "reordering",
+        "made-up sentences and their translation, in another word order; what translates what is known",
+        image_shape=None,
+        classes=29,
+        splits=(4_000, 500, 1_000),
+        positions=19,
+        sources=(9, 27),
+    ),
+    Entry(
+        "translation",
+        "4,704 short English sentences and their French translations (Tatoeba), from INTERP_DATA_DIR",
+        image_shape=None,
+        classes=964,
+        splits=(3_804, 400, 500),
+        positions=11,
+        sources=(4, 732),
     ),
 )
 

@@ -30,9 +30,9 @@ from models.data.validation import (
     check_examples,
     check_inputs,
     check_lengths,
+    check_pairs,
     check_selection,
     check_targets,
-    check_tokens,
 )
 from models.refusals import Refused
 
@@ -53,6 +53,10 @@ class Dataset:
 
     Sequences of numbers are float32 [example, pos, feature]; their target is due after the last position.
 
+    Token pairs are a source and a target side by side: the first `source_positions` of `inputs` are the source, padded
+    at its end, those behind it the target so far, with tokens numbered on their own. `targets` are int64
+    [example, target_pos]: what comes after each position of the target.
+
     Raises `Refused`, with the figures, for unequal lengths, NaN or infinite inputs, unknown splits, targets
     outside the classes, no example at all.
     """
@@ -61,19 +65,20 @@ class Dataset:
     inputs: (
         Float[Tensor, "example feature"] | Float[Tensor, "example pos feature"] | Int64[Tensor, "example pos"]
     )
-    targets: Int64[Tensor, " example"] | Int64[Tensor, "example pos"] | Float[Tensor, "example output"]
+    targets: Int64[Tensor, " example"] | Int64[Tensor, "example target_pos"] | Float[Tensor, "example output"]
     examples: pd.DataFrame
     image_shape: tuple[int, int] | None
     classes: int
     source: str
     mask: Bool[Tensor, "example pos"] | None = None
     tokenizer: Tokenizer | None = None
+    source_positions: int = 0
 
     def __post_init__(self) -> None:
         if self.mask is None:
             check_inputs(self.inputs, self.image_shape)
         else:
-            check_tokens(self.inputs, self.mask)
+            check_pairs(self.inputs, self.mask, self.targets, source_positions=self.source_positions)
         check_lengths(self.name, inputs=self.inputs, targets=self.targets, examples=self.examples)
         check_targets(self.targets, self.classes)
         check_examples(self.examples)
@@ -110,10 +115,10 @@ class Dataset:
         return len(self.inputs)
 
     @property
-    def reads(self) -> Literal["numbers", "number sequences", "tokens"]:
+    def reads(self) -> Literal["numbers", "number sequences", "tokens", "token pairs"]:
         """What a network must read to be trained on it."""
         if self.mask is not None:
-            return "tokens"
+            return "token pairs" if self.source_positions else "tokens"
         return "numbers" if self.inputs.ndim == 2 else "number sequences"
 
     @property
@@ -149,6 +154,7 @@ class Dataset:
             image_shape=self.image_shape,
             classes=self.classes,
             mask=self.mask,
+            source_positions=self.source_positions,
         )
 
     @property
@@ -194,7 +200,8 @@ class Dataset:
     def _repr_html_(self) -> str:
         shape = f"images of {self.image_shape[0]} x {self.image_shape[1]}" if self.image_shape else "vectors"
         if self.mask is not None:
-            shape = f"sequences of up to {self.inputs.shape[1]} tokens"
+            pairs = f", the first {self.source_positions} of a source" if self.source_positions else ""
+            shape = f"sequences of up to {self.inputs.shape[1]} tokens{pairs}"
         elif self.inputs.ndim == 3:
             shape = f"sequences of {self.inputs.shape[1]} x {self.inputs.shape[2]} numbers"
         rows = "".join(

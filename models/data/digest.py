@@ -26,9 +26,11 @@ def digest(
     image_shape: tuple[int, int] | None,
     classes: int,
     mask: Bool[Tensor, "example pos"] | None = None,
+    source_positions: int = 0,
 ) -> str:
     """The sha256, in hexadecimal, of these contents; the order of the table's columns does not count."""
-    total = hashlib.sha256(json.dumps([image_shape, classes]).encode())
+    shape = [image_shape, classes, *([source_positions] if source_positions else [])]
+    total = hashlib.sha256(json.dumps(shape).encode())
     for tensor in (inputs, targets) if mask is None else (inputs, targets, mask):
         _add_array(total, tensor.detach().cpu().numpy())
     for name in sorted(map(str, examples.columns)):

@@ -33,10 +33,12 @@ from models.data.mnist import load_mnist
 from models.data.modular import modular_addition
 from models.data.noise import noise
 from models.data.recall import induction, key_value_recall
+from models.data.reordering import reordering
 from models.data.sequences import adding_problem, copy_task
 from models.data.splits import split_in_order
 from models.data.text import load_names, load_shakespeare
 from models.data.transformed import rotated, shifted
+from models.data.translation import load_translation
 from models.refusals import unknown
 
 
@@ -95,5 +97,7 @@ LOADERS: Mapping[str, Callable[[], Dataset]] = MappingProxyType(
         "modular": modular_addition,
         "names": load_names,
         "shakespeare": load_shakespeare,
+        "reordering": reordering,
+        "translation": load_translation,
     }
 )

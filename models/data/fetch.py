@@ -24,19 +24,21 @@ from models.refusals import BadFile
 
 @dataclass(frozen=True)
 class DataFile:
-    """A published file: its place below a data folder, its sha256, and where it can be had, best first."""
+    """A published file: its place below a data folder, its sha256, and where it can be had, best first.
+
+    `by_hand`: how to come by a file that has no address of its own, for people to read.
+    """
 
     path: str
     sha256: str
     urls: tuple[str, ...]
+    by_hand: str = ""
 
     @property
     def remedy(self) -> str:
         """What to do when the file is missing or wrong."""
-        addresses = " or ".join(self.urls)
-        return (
-            f"It may come from {addresses}: save it as {self.path} in the folder that INTERP_DATA_DIR names."
-        )
+        origin = self.by_hand or f"It may come from {' or '.join(self.urls)}"
+        return f"{origin}: save it as {self.path} in the folder that INTERP_DATA_DIR names."
 
 
 def fetch(file: DataFile) -> Path:
@@ -103,6 +105,10 @@ def _is_offline() -> bool:
 
 
 def _download(file: DataFile, target: Path) -> Path:
+    if not file.urls:
+        if target.is_file():
+            return verify(target, file)
+        raise BadFile(f"{file.path} is not here, and there is no address to download it from. {file.remedy}")
     failures = []
     for url in file.urls:
         try:

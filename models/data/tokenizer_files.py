@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from models.data.bpe import BPETokenizer
+from models.data.pairs import PairTokenizer
 from models.data.tokenizers import CharacterTokenizer, Tokenizer, WordTokenizer
 from models.refusals import BadFile
 
 _KINDS: Mapping[str, Callable[[Mapping[str, Any]], Tokenizer]] = {
-    "word": lambda saved: WordTokenizer(tuple(saved["words"]), tuple(saved["special"])),
+    "word": lambda saved: _words(saved),
+    "pair": lambda saved: PairTokenizer(_words(saved["source"]), _words(saved["target"])),
     "character": lambda saved: CharacterTokenizer(tuple(saved["characters"]), tuple(saved["special"])),
     "bpe": lambda saved: BPETokenizer(json.dumps(saved["rules"]), tuple(saved["special"])),
 }
+
+
+def _words(saved: Mapping[str, Any]) -> WordTokenizer:
+    return WordTokenizer(tuple(saved["words"]), tuple(saved["special"]))
 
 
 def tokenizer_from_json(saved: Mapping[str, Any]) -> Tokenizer:

@@ -87,6 +87,26 @@ def check_tokens(tokens: Tensor, mask: Tensor) -> None:
         )
 
 
+def check_pairs(tokens: Tensor, mask: Tensor, targets: Tensor, *, source_positions: int) -> None:
+    """Raise `Refused` unless tokens and mask are right, of token pairs on either side, with a target at each position
+    of the pairs' second part. Without `source_positions` they are no pairs."""
+    if not source_positions:
+        return check_tokens(tokens, mask)
+    if tokens.ndim != 2 or not 0 < source_positions < tokens.shape[1]:
+        raise Refused(
+            f"Of {list(tokens.shape)} tokens {source_positions} positions are of a source: give at least 1, and leave "
+            "at least 1 for the target."
+        )
+    check_tokens(tokens[:, :source_positions], mask[:, :source_positions])
+    check_tokens(tokens[:, source_positions:], mask[:, source_positions:])
+    due = [len(tokens), tokens.shape[1] - source_positions]
+    if list(targets.shape) != due:
+        raise Refused(
+            f"Targets of token pairs are [example, target_pos], here {due}; given {list(targets.shape)}."
+        )
+    return None
+
+
 def check_targets(targets: Tensor, classes: int) -> None:
     """Raise `Refused` unless targets are class numbers within `classes`, one an example or one a position (where
     some may be `NOT_ASKED`, but not all of an example), or finite numbers to predict."""

@@ -33,6 +33,8 @@ class Questions:
         """The questions of a data set; numbers in this dtype, tokens as they are."""
         if data.mask is None:
             return cls(data.inputs.to(device=device, dtype=dtype))
+        if data.source_positions:
+            return cls(data.inputs.to(device))  # an encoder-decoder tells padding by its token
         mask = None if causal or bool(data.mask.all()) else data.mask.to(device)
         if data.asks_everywhere:
             return cls(data.inputs.to(device), mask)
@@ -66,7 +68,8 @@ def answers(
     """
     masked = {} if questions.mask is None else {"mask": questions.mask}
     if questions.at is None:
-        return model(questions.inputs, start_at_layer=start_at_layer, **masked)  # type: ignore[no-any-return]
+        begun = {} if start_at_layer is None else {"start_at_layer": start_at_layer}
+        return model(questions.inputs, **begun, **masked)  # type: ignore[no-any-return]
     last = model.config.layers
     resid = model(questions.inputs, start_at_layer=start_at_layer, stop_at_layer=last, **masked)
     each = "pos" in cast("AxisHookPoint", model.hook_dict["hook_logits"]).axes

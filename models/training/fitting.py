@@ -5,6 +5,7 @@ from __future__ import annotations
 from models.data.dataset import Dataset
 from models.networks.mlp_config import MLPConfig
 from models.networks.recurrent_config import RecurrentConfig
+from models.networks.seq2seq_config import Seq2SeqConfig
 from models.refusals import Refused
 from models.training.recipes import Recipe
 
@@ -21,11 +22,13 @@ def check_fit(recipe: Recipe, data: Dataset) -> None:
             "another recipe (`interp list`)."
         )
     _check_where_it_answers(recipe, data)
-    if held != "tokens" and width != network.inputs:
+    if held not in ("tokens", "token pairs") and width != network.inputs:
         each = "an example" if held == "numbers" else "a position"
         raise Refused(
             f"The network of {recipe.name!r} takes {network.inputs} numbers {each}, the data have {width}: {HINT}"
         )
+    if isinstance(network, Seq2SeqConfig):
+        return _check_pairs(recipe, network, data)
     if held == "tokens" and width > network.inputs:
         raise Refused(
             f"The network of {recipe.name!r} reads at most {network.inputs} tokens (its context), the data have "
@@ -36,6 +39,21 @@ def check_fit(recipe: Recipe, data: Dataset) -> None:
             f"The network of {recipe.name!r} has {network.outputs} tokens, the data are spelt with {data.classes}: "
             f"{HINT}"
         )
+    return None
+
+
+def _check_pairs(recipe: Recipe, network: Seq2SeqConfig, data: Dataset) -> None:
+    """Sources of just as many positions as the network takes, targets of at most as many, no token that it has not."""
+    sources, targets = data.inputs.tensor_split([data.source_positions], dim=1)
+    given = (data.source_positions, int(sources.max()) + 1, targets.shape[1], data.classes)
+    taken = (network.source_context, network.source_vocabulary, network.context, network.vocabulary)
+    if given[0] == taken[0] and all(one <= other for one, other in zip(given, taken, strict=True)):
+        return
+    raise Refused(
+        f"The network of {recipe.name!r} takes sources of {taken[0]} positions and {taken[1]:,} tokens, and targets of "
+        f"up to {taken[2]} positions and {taken[3]:,} tokens; the data {data.name!r} have {given[0]} and {given[1]:,}, "
+        f"{given[2]} and {given[3]:,}: build a Seq2SeqConfig of their sizes."
+    )
 
 
 def _check_where_it_answers(recipe: Recipe, data: Dataset) -> None:
