@@ -20,7 +20,7 @@ from models.training.recipes import Recipe
 from models.training.train import train
 from models.training.training_config import Optimizer, Schedule, TrainingConfig
 
-STEPS = {"blocks.0.mlp": 100, "blocks.1.mlp": 150}
+STEPS = {"blocks.0.mlp": 80, "blocks.1.mlp": 200}
 SIZES: dict[str, Any] = {"layers": 2, "d_model": 24, "heads": 2, "d_mlp": 48, "activation": "relu"}
 
 

@@ -41,8 +41,12 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "key_heads": 1,
         "activation": "silu",
     },
-    "no normalisation, tied": {"normalization": "none", "tied": True, "unembedding_bias": True},
-    "bidirectional": {"causal": False},
+    "bidirectional, no normalisation, tied": {
+        "causal": False,
+        "normalization": "none",
+        "tied": True,
+        "unembedding_bias": True,
+    },
     "attention only, no positions": {"d_mlp": 0, "positions": "none"},
     "MLPs only, one layer": {"heads": 0, "layers": 1},
 }
@@ -111,15 +115,6 @@ def test_nan_is_where_it_cannot_see_and_nowhere_else(name: str, scores: xr.DataA
     assert not bool(np.isinf(scores).any())
 
 
-def test_a_part_has_the_same_score_whatever_else_is_asked(
-    name: str, method: Method, model: Any, bench: Bench, scores: xr.DataArray
-) -> None:
-    torch.manual_seed(1)
-    parts = PARTS if name == "random" else FEW
-    again = method(model, bench.planted, bench.known, components=parts)
-    xr.testing.assert_identical(again, scores.sel(component=list(parts)))
-
-
 def test_one_network_has_the_scores_it_has_in_a_population(
     name: str, method: Method, model: Any, bench: Bench, scores: xr.DataArray
 ) -> None:
@@ -136,23 +131,25 @@ def test_one_network_has_the_scores_it_has_in_a_population(
         np.testing.assert_allclose(found.to_numpy(), expected, atol=0.02 if name == "drift" else 1e-3)
 
 
-def test_the_network_is_as_it_was_and_need_not_be_trainable(
-    method: Method, model: Any, bench: Bench, scores: xr.DataArray
+def test_the_same_bits_come_again_and_the_network_is_as_it_was(
+    name: str, method: Method, model: Any, bench: Bench, scores: xr.DataArray
 ) -> None:
+    """Whatever else is asked, and whether or not the network is trainable, in training mode and watched by its user."""
     frozen = copy.deepcopy(model).requires_grad_(False).train()
     frozen.blocks[0].training = False
-    seen: list[int] = []
-    frozen.hook_dict["hook_embed"].register_forward_hook(lambda *_: seen.append(1))
-    before, generator = state_of(frozen), torch.get_rng_state()
-    found = method(frozen, bench.planted, bench.known, components=FEW)
+    frozen.hook_dict["hook_embed"].register_forward_hook(lambda *_: None)
+    before = state_of(frozen)
+    torch.manual_seed(1)
+    generator = torch.get_rng_state()
+    parts = list(PARTS if name == "random" else FEW)
+    found = method(frozen, bench.planted, bench.known, components=parts)
+    xr.testing.assert_identical(found, scores.sel(component=parts))
     check_same(before, state_of(frozen))
     assert torch.equal(generator, torch.get_rng_state())
     assert torch.is_grad_enabled()
-    if method is not METHODS["random"]:
-        xr.testing.assert_allclose(found, scores.sel(component=list(FEW)), atol=1e-3)
 
 
-@pytest.mark.parametrize("call", [0, 1, 2, 5])
+@pytest.mark.parametrize("call", [0, 1, 4])
 @pytest.mark.parametrize("key", METHODS)
 def test_an_error_leaves_the_network_as_it_was(key: str, call: int) -> None:
     model, facts, reference = own_answers(layers=1)
