@@ -36,7 +36,7 @@ from models.data.recall import induction, key_value_recall
 from models.data.reordering import reordering
 from models.data.sequences import adding_problem, copy_task
 from models.data.splits import split_in_order
-from models.data.text import load_names, load_shakespeare
+from models.data.text import load_names, load_places, load_shakespeare
 from models.data.transformed import rotated, shifted
 from models.data.translation import load_translation
 from models.refusals import unknown
@@ -96,6 +96,7 @@ LOADERS: Mapping[str, Callable[[], Dataset]] = MappingProxyType(
         "induction": induction,
         "modular": modular_addition,
         "names": load_names,
+        "places": load_places,
         "shakespeare": load_shakespeare,
         "reordering": reordering,
         "translation": load_translation,

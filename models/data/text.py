@@ -4,11 +4,12 @@ Running text is cut into rows of equal length in its own order, the last tenth k
 passage is in two splits. Names are a row each: a line's end, the name; the targets are the name and a line's end; so a
 network that goes on from a line's end writes a name. Names are split at random, and no name is there twice.
 
-The names are those of the 184 countries and their capitals in the project's own table (`countries.csv`); the running
-text is Shakespeare's, as Karpathy joined it for char-rnn (2015, http://karpathy.github.io/2015/05/21/rnn-effectiveness).
+`names` are first names (Karpathy 2022, https://github.com/karpathy/makemore; each is taken once); `places`, which need
+no file, the 184 countries and their capitals in the project's own table (`countries.csv`); the running text is
+Shakespeare's, as Karpathy joined it for char-rnn (2015, http://karpathy.github.io/2015/05/21/rnn-effectiveness).
 
-When it misleads: a few hundred names are soon learnt by heart, so look at the test split; and bits per character depend
-on the alphabet, which is that of the whole text, test split included.
+When it misleads: a few hundred places are soon learnt by heart, so look at the test split; and bits per character
+depend on the alphabet, which is that of the whole text, test split included.
 """
 
 from __future__ import annotations
@@ -26,12 +27,17 @@ from models.data.splits import split_at_random, split_in_order
 from models.data.tokenizers import CharacterTokenizer
 from models.data.validation import NOT_ASKED, at_least
 from models.files import read_file
-from models.refusals import Refused
+from models.refusals import BadFile, Refused
 
 SHAKESPEARE = DataFile(
     "text/tinyshakespeare.txt",
     "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
     ("https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",),
+)
+NAMES = DataFile(
+    "text/names.txt",
+    "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d",
+    ("https://raw.githubusercontent.com/karpathy/makemore/master/names.txt",),
 )
 END = "\n"
 
@@ -45,11 +51,23 @@ def load_shakespeare(length: int = 64) -> Dataset:
 
 
 def load_names() -> Dataset:
+    """29,494 first names in lower case. `BadFile`, which names what needs no file, when it is missing or altered."""
+    try:
+        path = fetch(NAMES)
+    except BadFile as error:
+        raise BadFile(
+            f"{error} Or take 'places': names of countries and capitals, which need no file."
+        ) from error
+    words = read_file(path).decode("utf-8").split()
+    return lines("names", list(dict.fromkeys(words)), source="First names (names.txt, Karpathy 2022)")
+
+
+def load_places() -> Dataset:
     """The names of countries and capitals, in lower case."""
     table = country_table()
     words = [str(name).lower() for column in ("country", "capital") for name in table[column]]
     return lines(
-        "names", list(dict.fromkeys(words)), source="Countries and capitals, a table of this project"
+        "places", list(dict.fromkeys(words)), source="Countries and capitals, a table of this project"
     )
 
 

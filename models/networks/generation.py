@@ -5,9 +5,9 @@ softmax(logits / T): below 1 it sharpens the distribution, above 1 it flattens i
 A draw is a uniform number held against the cumulative probabilities, from a stream of its own for each member of a
 population, so a member writes the same alone and among others.
 
-Our own transformers keep keys and values and read each token once (key_value_cache.py). Where somebody reads or edits
-at a hook point, and in every other network, each step is a whole pass over the sequence, so that an edit acts on it as
-on the finished sequence.
+Our own transformers keep keys and values and read each token once (key_value_cache.py); recurrent networks carry their
+states on and read each token once. Where somebody reads or edits at a hook point, and in every other network, each step
+is a whole pass over the sequence, so that an edit acts on it as on the finished sequence.
 
 When it misleads: one continuation says little about a distribution; and greedy text is no typical sample of it.
 
@@ -26,6 +26,8 @@ from torch import Tensor
 
 from models.networks.hooked import HookedModel
 from models.networks.key_value_cache import CachedReading
+from models.networks.recurrent import Recurrent
+from models.networks.recurrent_cells import States
 from models.networks.transformer import Transformer
 from models.refusals import Refused
 from models.seeds import generator
@@ -160,8 +162,25 @@ class WholeReading:
         return self.model(self.read)[..., -1, :]  # type: ignore[no-any-return]
 
 
+class StateReading:
+    """Reads only what is new, from the states that a recurrent network had after what it read before."""
+
+    def __init__(self, model: Recurrent) -> None:
+        self.model = model
+        self.states: tuple[States, ...] | None = None
+
+    def after(self, new: Int64[Tensor, "*seed example pos"]) -> Float[Tensor, "*seed example token"]:
+        """The logits after all tokens so far."""
+        logits, self.states = self.model.continued(new, self.states)
+        return logits[..., -1, :]
+
+
 def _reading(model: HookedModel, tokens: Tensor, count: int) -> Reading:
-    """With kept keys and values where nobody would notice, else without."""
-    if type(model) is not Transformer or any(point.listened for point in model.hook_dict.values()):
+    """Each token once where nobody would notice, else whole sequences."""
+    if any(point.listened for point in model.hook_dict.values()):
         return WholeReading(model)
-    return CachedReading(model, tokens.shape[:-1], longest=tokens.shape[-1] + count - 1)
+    if type(model) is Recurrent:
+        return StateReading(model)
+    if type(model) is Transformer:
+        return CachedReading(model, tokens.shape[:-1], longest=tokens.shape[-1] + count - 1)
+    return WholeReading(model)

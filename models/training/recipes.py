@@ -160,7 +160,8 @@ RECIPES: dict[str, Recipe] = {
             "induction",
             TrainingConfig("cross_entropy", Optimizer("adam", rate=2e-3), batch_size=50, epochs=15),
         ),
-        _characters("names", vocabulary=39, units=64, epochs=40),
+        _characters("names", vocabulary=28, units=64, epochs=5),
+        _characters("places", vocabulary=39, units=64, epochs=40),
         _characters("shakespeare", vocabulary=65, units=128, epochs=3),
     )
 }

@@ -47,6 +47,19 @@ def test_the_seed_steers_what_is_drawn(cli: Interp, relatives: Path) -> None:
     assert drawn[0] == drawn[1] != drawn[2]
 
 
+def test_a_recurrent_network_spells_on(cli: Interp) -> None:
+    words = ("train", "places-gru", "--seeds", 2, "--epochs", 2, "--out", "run", "--quiet")
+    assert cli(*words).code == 0
+    model = models.load_run("run")[1].model
+    tokenizer = models.run_tokenizer("run", models.recipe("places-gru"))
+    expected = models.generate(model, torch.tensor([tokenizer.encode("\nma")]), count=12)
+    found = cli("generate", "run", "\nma", "--tokens", 12, "--json").json["continuations"]
+    assert [one["text"] for one in found] == [tokenizer.decode(row[0].tolist()) for row in expected]
+    assert all(one["text"].startswith("\nma") for one in found)
+    drawn = cli("generate", "run", "\n", "--temperature", 1, "--network", 1)
+    assert (drawn.code, drawn.err) == (0, "")
+
+
 WRONG = {
     "a word it does not know": (["the father of Arthut is"], "no token 'Arthut'. Nearest: Arthur"),
     "a prompt that is too long": (["Arthur " * 6], "6 tokens, and the context is 5"),

@@ -34,7 +34,7 @@ def test_a_seed_gives_the_same_rows_and_another_seed_others(task: str) -> None:
     assert tuple(first.split_counts().values()) == SMALL
 
 
-@pytest.mark.parametrize("name", ["adding", "copy", "recall", "induction", "modular", "names"])
+@pytest.mark.parametrize("name", ["adding", "copy", "recall", "induction", "modular", "places"])
 def test_what_is_loaded_has_the_shape_the_catalogue_tells(name: str) -> None:
     data, entry = load_data(name), CATALOGUE[name]
     assert tuple(data.split_counts().values()) == entry.splits

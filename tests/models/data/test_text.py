@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
+from models.data.catalogue import CATALOGUE
 from models.data.digits import load_data
 from models.data.text import lines, running_text
 from models.data.validation import NOT_ASKED
-from models.refusals import Refused
+from models.refusals import BadFile, Refused
 
 
 def test_rows_are_the_text_and_targets_what_comes_next() -> None:
@@ -45,10 +47,37 @@ def test_lines_that_cannot_be_told_apart_are_refused(texts: list[str]) -> None:
         lines("names", texts, source="for tests")
 
 
-def test_no_name_is_in_two_splits() -> None:
-    data = load_data("names")
+def test_no_place_is_in_two_splits() -> None:
+    data = load_data("places")
     assert data.examples["text"].is_unique
     assert "paris" in set(data.examples["text"])
+
+
+@pytest.mark.real_data
+def test_real_names_are_those_of_the_file_each_once(data_dir: Path) -> None:
+    data, entry = load_data("names"), CATALOGUE["names"]
+    assert set(data.examples["text"]) == set((data_dir / "text/names.txt").read_text().split("\n"))
+    assert data.examples["text"].is_unique
+    assert tuple(data.split_counts().values()) == entry.splits
+    assert (data.inputs.shape[1], data.classes) == (entry.positions, entry.classes)
+
+
+def test_without_the_file_of_names_it_is_said_what_needs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("INTERP_DATA_DIR", raising=False)
+    monkeypatch.setenv("INTERP_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("INTERP_OFFLINE", "1")
+    with pytest.raises(BadFile, match=r"text/names.txt is not here.*Or take 'places'"):
+        load_data("names")
+
+
+def test_names_that_were_altered_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text/names.txt").write_text("emma\nolivia\n")
+    monkeypatch.setenv("INTERP_DATA_DIR", str(tmp_path))
+    with pytest.raises(BadFile, match="truncated or altered"):
+        load_data("names")
 
 
 @pytest.mark.real_data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ from scipy.special import softmax
 from torch import Tensor, nn
 
 from interp.writing.edits import edited, zero
-from models.networks.generation import WholeReading, generate, next_probabilities
+from models.networks.generation import StateReading, WholeReading, generate, next_probabilities
 from models.networks.key_value_cache import CachedReading
 from models.networks.mlp import MLP
 from models.networks.mlp_config import MLPConfig
+from models.networks.recurrent import Recurrent
+from models.networks.recurrent_config import RecurrentConfig
 from models.networks.transformer import Transformer
 from models.networks.transformer_config import TransformerConfig
 from models.refusals import Refused
@@ -51,6 +54,63 @@ def test_kept_keys_and_values_give_what_reading_everything_gives(
     with torch.no_grad():
         for piece in (tokens[..., :4], *tokens[..., 4:].split(1, dim=-1)):
             torch.testing.assert_close(cached.after(piece), whole.after(piece), rtol=0, atol=1e-5)
+
+
+def recurrent(cell: str, seeds: int | tuple[int, ...] = 0) -> Recurrent:
+    settings: dict[str, object] = {
+        "cell": cell,
+        "layers": 2,
+        "vocabulary": 20,
+        "answers": "each",
+        "init_scale": 4.0,
+    }
+    return Recurrent(RecurrentConfig(12, 20, **settings), seeds=seeds)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seeds", [0, (5, 3)])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_states_carried_on_give_what_reading_everything_gives(
+    cell: str, seeds: int | tuple[int, ...]
+) -> None:
+    model = recurrent(cell, seeds)
+    tokens = prompts(*(() if seeds == 0 else (2,)), 3, 12)
+    carried, whole = StateReading(model), WholeReading(model)
+    with torch.no_grad():
+        for piece in (tokens[..., :4], *tokens[..., 4:].split(1, dim=-1)):
+            torch.testing.assert_close(carried.after(piece), whole.after(piece), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_a_recurrent_network_reads_each_token_once_unless_somebody_listens(
+    cell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokens = recurrent(cell, (1, 2)), prompts(3, 4)
+    read: list[int] = []
+    for name in ("continued", "forward"):
+        plain = getattr(Recurrent, name)
+
+        def counted(network: Recurrent, new: Tensor, *given: object, plain: Any = plain) -> object:
+            read.append(new.shape[-1])
+            return plain(network, new, *given)
+
+        monkeypatch.setattr(Recurrent, name, counted)
+    once = generate(model, tokens, count=3, temperature=1.0)
+    handle = model.hook_dict["layers.1.hook_h"].register_forward_hook(lambda *_: None)
+    watched = generate(model, tokens, count=3, temperature=1.0)
+    handle.remove()
+    assert read == [4, 1, 1, 4, 5, 6]
+    assert torch.equal(once, watched)
+
+
+def test_an_edit_in_a_recurrent_network_acts_on_every_step() -> None:
+    model, tokens = recurrent("lstm"), prompts(6, 4)
+    with edited(model, zero("layers.0.hook_c", pos=2)), torch.no_grad():
+        changed = generate(model, tokens, count=8)
+        expected = tokens
+        for _ in range(8):
+            expected = torch.cat([expected, model(expected)[:, -1:].argmax(-1)], dim=-1)
+    assert torch.equal(changed, expected)
+    assert not torch.equal(changed, generate(model, tokens, count=8))
 
 
 def test_greedy_takes_the_likeliest_token_of_a_whole_pass_each_time() -> None:
