@@ -11,6 +11,7 @@ from .data.halves import halves_by_subject as halves_by_subject
 from .data.modular import modular_addition as modular_addition
 from .data.morphology import with_morphology as with_morphology
 from .data.noise import noise as noise
+from .data.order import which_came_first as which_came_first
 from .data.padding import pad as pad
 from .data.recall import induction as induction
 from .data.recall import key_value_recall as key_value_recall
