@@ -1,8 +1,8 @@
 """A task that order alone decides: which of two symbols came first?
 
 Two different symbols stand at random places among noise, and at the end it is asked for the one that came first. Each
-pair of symbols is as often in one order as in the other, and every choice of places is as likely as any other: who knows
-which symbols are there, but not their order, is right in one row of two.
+pair of symbols is as often in one order as in the other, and every choice of places is as likely as any other: who
+knows which symbols are there, but not their order, is right in one row of two.
 
 When it misleads: order is all that is asked for, and it is asked of two places only; language asks for less and for
 more.
