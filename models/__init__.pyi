@@ -14,7 +14,9 @@ from .data.noise import noise as noise
 from .data.order import which_came_first as which_came_first
 from .data.padding import pad as pad
 from .data.recall import induction as induction
+from .data.recall import induction_in_runs as induction_in_runs
 from .data.recall import key_value_recall as key_value_recall
+from .data.reordering import reordering as reordering
 from .data.sequences import adding_problem as adding_problem
 from .data.sequences import copy_task as copy_task
 from .data.text import lines as lines
@@ -23,9 +25,14 @@ from .data.tokenizer_files import load_tokenizer as load_tokenizer
 from .data.tokenizers import CharacterTokenizer as CharacterTokenizer
 from .data.tokenizers import Tokenizer as Tokenizer
 from .data.tokenizers import WordTokenizer as WordTokenizer
+from .data.transformed import framed as framed
+from .data.transformed import pixels_shuffled as pixels_shuffled
 from .data.transformed import rotated as rotated
 from .data.transformed import shifted as shifted
 from .data.worlds import world as world
+from .networks.cnn import CNN as CNN
+from .networks.cnn_config import CNNConfig as CNNConfig
+from .networks.cnn_config import Convolution as Convolution
 from .networks.components import components as components
 from .networks.families import network_class as network_class
 from .networks.generation import generate as generate
@@ -53,6 +60,8 @@ from .networks.seq2seq_config import Seq2SeqConfig as Seq2SeqConfig
 from .networks.transformer import Transformer as Transformer
 from .networks.transformer_config import TransformerConfig as TransformerConfig
 from .networks.translating import translate as translate
+from .networks.vit import ViT as ViT
+from .networks.vit_config import ViTConfig as ViTConfig
 from .training.planting import Certificate as Certificate
 from .training.planting import plant as plant
 from .training.plantings import planted as planted

@@ -1,8 +1,9 @@
-"""Images moved about: shifted by whole pixels, or turned; what was known of each example stays with it.
+"""Images moved about: framed, shifted by whole pixels, turned, pixels shuffled; what was known of each stays with it.
 
 Shifting sets each image into a larger frame, at a place of its own: nothing is cut off, and the same image at another
 place is made of the same pixels. Turning goes about the image's centre, by an angle of each image's own, between the
-pixels linearly, within the frame; what leaves it is lost, and turning blurs a little.
+pixels linearly, within the frame; what leaves it is lost, and turning blurs a little. Shuffling gives each pixel
+another place, the same in all images: a network that does not care which pixels are neighbours loses nothing.
 
 When they mislead: how well a network copes with shifts depends on whether it was trained with them: say which.
 """
@@ -21,6 +22,20 @@ from models.data.dataset import Dataset
 from models.data.validation import at_least
 from models.refusals import Refused
 from models.seeds import generator
+
+
+def framed(data: Dataset, width: int) -> Dataset:
+    """Each image in the middle of a frame of blank pixels, `width` on each side: as `shifted` has it, but unmoved."""
+    at_least("width", width, 1)
+    frame = F.pad(data.images, [width] * 4)
+    return _with_images(data, frame, f"{data.name}-framed", f"each in a frame of {width} blank pixels", {})
+
+
+def pixels_shuffled(data: Dataset, *, seed: int = 0) -> Dataset:
+    """The pixels of all images in another order, the same for each image and for all images of this many pixels."""
+    order = torch.randperm(data.images[0].numel(), generator=generator(seed, "pixels"))
+    shuffled = data.inputs[:, order].view_as(data.images)
+    return _with_images(data, shuffled, f"{data.name}-pixels-shuffled", "pixels in another order", {})
 
 
 def shifted(data: Dataset, most: int = 2, *, seed: int = 0) -> Dataset:

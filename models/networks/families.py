@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from models.networks.hooked import HookedModel
 
 NetworkConfig = Annotated[
-    MLPConfig | TransformerConfig | RecurrentConfig | CNNConfig | ViTConfig,
+    MLPConfig | TransformerConfig | RecurrentConfig | Seq2SeqConfig | CNNConfig | ViTConfig,
     Field(discriminator="family"),
 ]
 
@@ -26,9 +26,9 @@ CLASSES = {
     "mlp": "models.networks.mlp:MLP",
     "transformer": "models.networks.transformer:Transformer",
     "recurrent": "models.networks.recurrent:Recurrent",
-    "seq2seq": "models.networks.seq2seq:Seq2Seq",
     "cnn": "models.networks.cnn:CNN",
     "vit": "models.networks.vit:ViT",
+    "seq2seq": "models.networks.seq2seq:Seq2Seq",
 }
 
 

@@ -108,5 +108,13 @@ class ViTConfig:
         return "identity"
 
     def resized(self, *, inputs: int, outputs: int) -> ViTConfig:
-        """The same network for images of another size and another number of classes; see `cnn_config.shape_of`."""
-        return replace(self, image_shape=shape_of(inputs, self.image_shape), outputs=outputs)
+        """The same network for images of another size (see `cnn_config.shape_of`) and another number of classes.
+
+        The image is parted into as many patches as before where it can be, else into patches as large as before.
+        """
+        shape = shape_of(inputs, self.image_shape)
+        patch = shape[0] * self.patch // self.image_shape[0]
+        as_many = all(
+            new * self.patch == patch * old for new, old in zip(shape, self.image_shape, strict=True)
+        )
+        return replace(self, image_shape=shape, patch=patch if as_many else self.patch, outputs=outputs)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from models.data.dataset import Dataset
-from models.networks.mlp_config import MLPConfig
+from models.networks.cnn_config import CNNConfig
 from models.networks.recurrent_config import RecurrentConfig
 from models.networks.seq2seq_config import Seq2SeqConfig
+from models.networks.vit_config import ViTConfig
 from models.refusals import Refused
 from models.training.recipes import Recipe
 
@@ -22,6 +23,7 @@ def check_fit(recipe: Recipe, data: Dataset) -> None:
             "another recipe (`interp list`)."
         )
     _check_where_it_answers(recipe, data)
+    _check_images(recipe, data)
     if held not in ("tokens", "token pairs") and width != network.inputs:
         each = "an example" if held == "numbers" else "a position"
         raise Refused(
@@ -56,15 +58,28 @@ def _check_pairs(recipe: Recipe, network: Seq2SeqConfig, data: Dataset) -> None:
     )
 
 
+def _check_images(recipe: Recipe, data: Dataset) -> None:
+    """A network that knows which pixels are neighbours is given images, and of the shape it knows."""
+    network = recipe.network
+    if not isinstance(network, CNNConfig | ViTConfig) or data.image_shape == network.image_shape:
+        return
+    rows, columns = network.image_shape
+    given = "no images"
+    if data.image_shape is not None:
+        given = f"images of {data.image_shape[0]}x{data.image_shape[1]}"
+    raise Refused(
+        f"The network of {recipe.name!r} takes images of {rows}x{columns} pixels, the data {data.name!r} are {given}: "
+        f"{HINT} (squares), or give the network's image_shape."
+    )
+
+
 def _check_where_it_answers(recipe: Recipe, data: Dataset) -> None:
     """One answer an example, or one at each position: what the data ask for and the network gives.
 
     Of tokens, a network that answers at each position is asked at the one where the data want it.
     """
     network = recipe.network
-    once = isinstance(network, MLPConfig) or (
-        isinstance(network, RecurrentConfig) and network.answers == "last"
-    )
+    once = network.reads == "numbers" or (isinstance(network, RecurrentConfig) and network.answers == "last")
     if once and data.asks_everywhere:
         raise Refused(
             f"The data {data.name!r} ask at each position, and the network of {recipe.name!r} answers once: take one "

@@ -3,6 +3,9 @@
 `3b1b` is the network of 3Blue1Brown's *Deep Learning*, chapters 1 and 2 (Sanderson 2017,
 https://www.3blue1brown.com/topics/neural-networks), trained as Nielsen trains his; `nielsen-30` and `nielsen-100` are
 those of Nielsen, *Neural Networks and Deep Learning* (2015), chapter 1 (http://neuralnetworksanddeeplearning.com).
+`lenet` is like LeNet-5 (LeCun et al. 1998, http://yann.lecun.com/exdb/publis/pdf/lecun-01a.pdf), with ReLU, maximum
+pooling, and images set in zeros so that 8x8 pixels are enough; `vit` is a vision transformer (Dosovitskiy et al. 2021,
+https://arxiv.org/abs/2010.11929) as small as that.
 `adding-rnn`, `adding-lstm` and `adding-gru` differ in nothing but the cell. `facts` is a transformer that learns facts
 by heart; with arbitrary facts there is nothing else to learn.
 """
@@ -12,10 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from models.networks.cnn_config import CNNConfig, Convolution
 from models.networks.families import NetworkConfig
 from models.networks.mlp_config import MLPConfig
 from models.networks.recurrent_config import CellName, RecurrentConfig
 from models.networks.transformer_config import TransformerConfig
+from models.networks.vit_config import ViTConfig
 from models.refusals import Refused, unknown
 from models.training.training_config import FORBID, Optimizer, Schedule, TrainingConfig
 
@@ -62,6 +67,17 @@ class Recipe:
 def _nielsen(name: str, about: str, *hidden: int) -> Recipe:
     network = MLPConfig((784, *hidden, 10), activation="sigmoid", output="sigmoid", initialisation="normal")
     training = TrainingConfig("squared_error", Optimizer("sgd", rate=3.0), batch_size=10, epochs=30)
+    return Recipe(name, about, network, "mnist", training)
+
+
+def _of_images(name: str, about: str, network: CNNConfig | ViTConfig, *, epochs: int) -> Recipe:
+    training = TrainingConfig(
+        "cross_entropy",
+        Optimizer("adam", rate=2e-3),
+        batch_size=64,
+        epochs=epochs,
+        schedule=Schedule("cosine", factor=0.02),
+    )
     return Recipe(name, about, network, "mnist", training)
 
 
@@ -116,6 +132,22 @@ RECIPES: dict[str, Recipe] = {
             MLPConfig((784, 128, 64, 10), activation="relu", initialisation="kaiming"),
             "mnist",
             TrainingConfig("cross_entropy", Optimizer("adam", rate=1e-3), batch_size=128, epochs=10),
+        ),
+        _of_images(
+            "lenet",
+            "2 convolutions of 6 and 16 kernels of 5x5, then 120-84-10, ReLU, Adam, on MNIST: a minute",
+            CNNConfig(
+                (28, 28),
+                (Convolution(6, 5, padding=2, pool=2), Convolution(16, 5, padding=2, pool=2)),
+                dense=(120, 84),
+            ),
+            epochs=4,
+        ),
+        _of_images(
+            "vit",
+            "vision transformer of 2 layers, d_model 64, 4 heads, patches of 7x7, Adam, on MNIST: two minutes",
+            ViTConfig((28, 28), patch=7),
+            epochs=8,
         ),
         Recipe(
             "facts",

@@ -13,7 +13,7 @@ from models.data.catalogue import CATALOGUE
 from models.data.digits import load_data
 from models.data.letters import as_mnist
 from models.data.noise import NOISE, noise
-from models.data.transformed import rotated, shifted, turn
+from models.data.transformed import framed, pixels_shuffled, rotated, shifted, turn
 from models.refusals import BadFile, Refused
 
 
@@ -36,6 +36,31 @@ def test_a_shifted_image_is_the_image_at_another_place() -> None:
     assert set(moves.flatten()) == set(range(-3, 4))
     assert torch.equal(data.targets, plain.targets)
     assert data.examples["number"].equals(plain.examples["number"])
+
+
+def test_a_framed_image_is_the_image_in_the_middle() -> None:
+    plain, data = load_data("digits"), framed(load_data("digits"), 3)
+    assert data.image_shape == (14, 14)
+    assert torch.equal(data.images[:, 3:11, 3:11], plain.images)
+    assert torch.equal(data.images.sum(dim=(1, 2)), plain.images.sum(dim=(1, 2)))
+    moved = shifted(plain, 3, seed=1)
+    unmoved = (moved.examples[["shift_down", "shift_right"]] == 0).all(axis=1).to_numpy().nonzero()[0]
+    assert len(unmoved) > 10
+    assert torch.equal(moved.inputs[unmoved.tolist()], data.inputs[unmoved.tolist()])
+
+
+def test_shuffled_pixels_are_shuffled_alike_in_every_image_and_data_set() -> None:
+    plain, data = load_data("digits"), pixels_shuffled(load_data("digits"), seed=4)
+    assert data.image_shape == (8, 8)
+    order = [
+        int((data.inputs == column[:, None]).all(dim=0).nonzero()[0]) for column in plain.inputs.T[18:22]
+    ]
+    assert order != [18, 19, 20, 21]
+    assert torch.equal(data.inputs[:, order], plain.inputs[:, 18:22])
+    assert torch.equal(data.inputs.sort(dim=1)[0], plain.inputs.sort(dim=1)[0])
+    turned = pixels_shuffled(rotated(plain), seed=4)
+    assert torch.equal(turned.inputs[:, order], rotated(plain).inputs[:, 18:22])
+    assert not torch.equal(pixels_shuffled(plain, seed=5).inputs, data.inputs)
 
 
 def test_turning_by_a_right_angle_is_exact_and_against_the_clock() -> None:
@@ -90,6 +115,8 @@ def test_what_cannot_be_made_is_refused() -> None:
         rotated(digits, 0)
     with pytest.raises(Refused, match="most is a whole number from 1"):
         shifted(digits, 0)
+    with pytest.raises(Refused, match="width is a whole number from 1"):
+        framed(digits, 0)
     with pytest.raises(Refused, match="are no images"):
         shifted(load_data("adding"))
 

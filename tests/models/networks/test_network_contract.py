@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.networks.cnn_config import CNNConfig, Convolution
 from models.networks.families import network_class
 from models.networks.hooked import HookedModel, population
 from models.networks.mlp_config import MLPConfig
@@ -19,6 +20,7 @@ from models.networks.recurrent_config import RecurrentConfig
 from models.networks.saving import load_model, save_model
 from models.networks.seq2seq_config import PAD, Seq2SeqConfig
 from models.networks.transformer_config import TransformerConfig
+from models.networks.vit_config import ViTConfig
 from models.refusals import Refused
 from models.seeds import generator
 
@@ -70,6 +72,26 @@ def _recurrent(cell: Any, *, gates: str, tokens: bool = False, **changes: Any) -
         2,
         entry=("hook_embed",) if tokens else ("hook_input",),
         upon_request=tuple(f"hook_{gate}" for gate in gates),
+    )
+
+
+def _cnn(*convolutions: Convolution, dense: tuple[int, ...] = (), **changes: Any) -> Case:
+    """Seven images of 6x8 pixels."""
+    config = CNNConfig((6, 8), convolutions, dense, 3, **changes)
+    return Case(config, _rows(48), config.layers)
+
+
+def _vit(**changes: Any) -> Case:
+    """Seven images of 6x8 pixels in patches of 2x2."""
+    config = ViTConfig((6, 8), 2, **{"d_model": 8, "heads": 2, "d_mlp": 12, "outputs": 3, **changes})
+    norm = ("hook_scale", "hook_normalized") if config.normalization == "layernorm" else ()
+    return Case(
+        config,
+        _rows(48),
+        config.layers,
+        layer="blocks",
+        entry=("hook_input", "hook_embed", "hook_pos_embed"),
+        upon_request=("hook_attn_scores", "hook_pattern", "hook_result", *norm),
     )
 
 
@@ -134,6 +156,14 @@ CASES = {
     "encoder-decoder, attention alone, rotary, rmsnorm": _seq2seq(
         1, d_mlp=0, positions="rotary", normalization="rmsnorm"
     ),
+    "cnn, like LeNet": _cnn(
+        Convolution(4, 3, padding=1, pool=2), Convolution(5, 2, pool=2), dense=(9, 8), activation="tanh"
+    ),
+    "cnn, strides, mean of the whole image": _cnn(
+        Convolution(4, 3, stride=2, padding=1), Convolution(5, 2, pool=2, pooling="mean"), activation="gelu"
+    ),
+    "vit, class token": _vit(),
+    "vit, mean, rmsnorm": _vit(summary="mean", normalization="rmsnorm", activation="silu", layers=1),
 }
 SEEDS = (4, 0, 7)
 

@@ -102,7 +102,11 @@ def test_what_does_not_enter_a_layer_is_refused_with_what_does() -> None:
         ViT(SMALL)(torch.zeros(5, 6, 8), start_at_layer=1)
 
 
-def test_another_size_of_images_makes_other_patches() -> None:
-    assert SMALL.resized(inputs=64, outputs=10).positions == 17
-    with pytest.raises(Refused, match="5x5 do not part into patches"):
+def test_another_size_of_images_makes_as_many_patches_where_it_can() -> None:
+    square = ViTConfig((28, 28), 7).resized(inputs=64, outputs=3)
+    assert square == ViTConfig((8, 8), 2, outputs=3)
+    assert SMALL.resized(inputs=24, outputs=5).image_shape == (4, 6)
+    other = SMALL.resized(inputs=64, outputs=10)  # 2x3 patches do not make a square of squares
+    assert (other.image_shape, other.patch, other.positions) == ((8, 8), 2, 17)
+    with pytest.raises(Refused, match="5x5 do not part into patches of 2x2"):
         SMALL.resized(inputs=25, outputs=10)

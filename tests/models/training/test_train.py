@@ -117,11 +117,14 @@ def noise_for(settings: Recipe) -> Dataset:
     targets = torch.randint(10, (5 * batch,), generator=randomness)
     split = ["network"] * 3 * batch + ["probe"] * batch + ["test"] * batch
     if network.reads == "numbers":
-        inputs = torch.rand(5 * batch, network.inputs, generator=randomness)
+        shape = getattr(network, "image_shape", (network.inputs,))
+        inputs = torch.rand(5 * batch, *shape, generator=randomness)
         return Dataset.from_arrays(inputs, targets, split=split)
     if network.reads == "number sequences":
         inputs = torch.rand(5 * batch, 9, network.inputs, generator=randomness)
-        return Dataset("noise", inputs, inputs[:, 0, :1], pd.DataFrame({"split": split}), None, 0, "for tests")
+        return Dataset(
+            "noise", inputs, inputs[:, 0, :1], pd.DataFrame({"split": split}), None, 0, "for tests"
+        )
     length = min(network.inputs, 9)
     tokens = torch.randint(network.outputs, (5 * batch, length), generator=randomness)
     examples = pd.DataFrame({"split": split, "answer_pos": length - 1})
