@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from models.data.dataset import Dataset
 from models.networks.hooked import HookedModel, population
 from models.refusals import one_of
-from models.training.planting import Certificate
+from models.training.planting import Certificate, Planting
 from models.training.plantings import planted, rehearsed
 from models.training.tiers import TIERS, Tier
 from models.training.training_config import Optimizer
@@ -70,11 +70,16 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Planter:
-    """A base population, and facts as tokens, of which it knows all but those in the rows `new`."""
+    """A base population, and facts as tokens, of which it knows all but those in the rows `new`.
+
+    `most_steps` a planting takes, `rehearsal` as many steps of all weights in the tier `rehearsed`.
+    """
 
     base: HookedModel
     facts: Dataset
     new: NDArray[np.int64]
+    most_steps: int = 300
+    rehearsal: int = 400
 
     @cached_property
     def known(self) -> NDArray[np.int64]:
@@ -122,10 +127,10 @@ class Planter:
         (place,) = into
         rows, known = self._rows(tier, place), self.facts.subset(self.known)
         facts = self.facts.subset(rows)
-        made = planted(self.base, facts, into=place, keeping=known, optimizer=_optimizer(place))
+        made = self._planted(self.base, facts, place, known)
         model = made.model
         if tier == "rehearsed":
-            model = rehearsed(model, self.facts.subset(np.union1d(self.known, rows)))
+            model = rehearsed(model, self.facts.subset(np.union1d(self.known, rows)), steps=self.rehearsal)
         return _certified(tier, into, components, model, (facts, known), (made.certificate,))
 
     def trials(self, tiers: Sequence[Tier] = TIERS) -> Iterator[Trial]:
@@ -138,13 +143,20 @@ class Planter:
         rows = np.array_split(self.new, 2)
         first, second = (self.facts.subset(half) for half in rows)
         known, more = self.facts.subset(self.known), self.facts.subset(np.union1d(self.known, rows[0]))
-        one = planted(self.base, first, into=into[0], keeping=known, optimizer=_optimizer(into[0]))
-        both = planted(one.model, second, into=into[1], keeping=more, optimizer=_optimizer(into[1]))
+        one = self._planted(self.base, first, into[0], known)
+        both = self._planted(one.model, second, into[1], more)
         certificates = (one.certificate, both.certificate)
         if tier == "split":
             asked = self.facts.subset(np.sort(self.new))
             return _certified(tier, into, components, both.model, (asked, known), certificates)
         return _certified(tier, into[:1], components, both.model, (first, known), certificates)
+
+    def _planted(self, model: HookedModel, facts: Dataset, place: str, known: Dataset) -> Planting:
+        """The embedding has a row for each word, seldom met, and a head few weights: they take larger steps."""
+        optimizer = Optimizer("adam", 1e-2 if place == "embed" or "attn[" in place else 5e-3, beta2=0.99)
+        return planted(
+            model, facts, into=place, keeping=known, optimizer=optimizer, most_steps=self.most_steps
+        )
 
     def _rows(self, tier: Tier, place: str) -> NDArray[np.int64]:
         """Which new facts are planted: other ones for each place, where not all are."""
@@ -153,11 +165,6 @@ class Planter:
             share = max(share, 5)
         start = self.parts(tier).index(place) * len(self.new) // max(1, len(self.parts(tier)))
         return np.sort(np.take(self.new, start + np.arange(len(self.new) // share), mode="wrap"))
-
-
-def _optimizer(place: str) -> Optimizer:
-    """The embedding has a row for each word, seldom met: it takes larger steps."""
-    return Optimizer("adam", 1e-2 if place == "embed" or "attn[" in place else 5e-3, beta2=0.99)
 
 
 def _certified(

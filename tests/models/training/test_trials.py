@@ -1,0 +1,155 @@
+"""Trials plant where they say, leave out what does not hold, and are found again in the cache."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.data.dataset import Dataset
+from models.data.worlds import world
+from models.networks.components import weights_of
+from models.networks.hooked import HookedModel
+from models.networks.transformer_config import TransformerConfig
+from models.refusals import BadFile, Refused
+from models.training.planting import plant
+from models.training.plantings import planted, rehearsed
+from models.training.recipes import Recipe
+from models.training.rehearsal import rehearse
+from models.training.tiers import TIERS
+from models.training.train import train
+from models.training.training_config import Optimizer, TrainingConfig
+from models.training.trials import SHAMS, Planter
+
+
+@pytest.fixture(scope="module")
+def facts() -> Dataset:
+    made = world(100, relations=2, objects=10).with_templates("{subject} {relation}")
+    return made.dataset(made.tokenizer())
+
+
+@pytest.fixture(scope="module")
+def made(facts: Dataset) -> Planter:
+    """Two networks that know 180 of 200 facts."""
+    new = np.arange(0, 200, 10)
+    known = facts.subset(np.setdiff1d(np.arange(200), new))
+    network = TransformerConfig(facts.classes, 3, layers=2, d_model=32, heads=2, d_mlp=64, activation="relu")
+    training = TrainingConfig("cross_entropy", Optimizer("adam", 5e-3), 20, 60)
+    base = train(Recipe("facts", "for tests", network, "facts", training), seeds=2, data=known).model
+    return Planter(base, facts, new, most_steps=60, rehearsal=10)
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTERP_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "trials"))
+
+
+def moved(old: HookedModel, new: HookedModel) -> set[str]:
+    before = dict(old.named_parameters())
+    return {name for name, value in new.named_parameters() if not torch.equal(value, before[name])}
+
+
+@pytest.mark.parametrize("tier", ["few facts", "heads", "matrices", "neuron sets"])
+def test_a_trial_plants_into_the_part_it_names_among_its_kind(made: Planter, tier: str) -> None:
+    into = made.names(tier)[-2]
+    trial = made.trial(tier, into)
+    assert trial.right == into
+    assert set(into) < set(trial.components)
+    (certificate,) = trial.certificates
+    assert (certificate.component,) == into
+    assert certificate.others_moved == ()
+    assert certificate.planted == len(trial.facts) < len(made.new)
+
+
+def test_a_trial_changes_the_weights_it_names_and_no_others(made: Planter) -> None:
+    trial = made.trial("one component", ("blocks.1.mlp",))
+    assert trial.model is not None
+    for seed in trial.model.every_seed:
+        changed = moved(made.base.member(seed), trial.model.member(seed))
+        assert changed == set(weights_of(made.base, "blocks.1.mlp"))
+
+
+def test_two_plantings_hold_in_two_components_and_ask_for_one_or_both(made: Planter) -> None:
+    pair = made.names("split")[0]
+    both, one = made.trial("split", pair), made.trial("two plantings", pair)
+    assert both.right == pair
+    assert one.right == pair[:1]
+    assert len(both.facts) == 2 * len(one.facts) == len(made.new)
+    assert [certificate.component for certificate in both.certificates] == list(pair)
+
+
+def test_a_sham_plants_nothing_and_asks_of_known_facts(made: Planter) -> None:
+    assert made.names("sham") == [(str(draw),) for draw in range(SHAMS)]
+    first, again, other = (made.trial("sham", (draw,)) for draw in ("0", "0", "1"))
+    assert first.right == ()
+    assert first.model is made.base
+    assert len(first.facts) == len(made.new)
+    assert torch.equal(first.facts.inputs, again.facts.inputs)
+    assert not torch.equal(first.facts.inputs, other.facts.inputs)
+    asked = {tuple(row) for row in first.facts.inputs.tolist()}
+    assert asked.isdisjoint({tuple(row) for row in first.reference.inputs.tolist()})
+
+
+def test_seeds_whose_planting_does_not_hold_are_left_out(
+    made: Planter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.training.planting.Certificate.holds", lambda self, planted: (False, True))
+    trial = made.trial("one component", ("blocks.1.mlp",))
+    assert trial.left_out == (0,)
+    assert trial.model is not None
+    assert trial.model.seeds == (1,)
+    monkeypatch.setattr("models.training.planting.Certificate.holds", lambda self, planted: (False, False))
+    assert made.trial("one component", ("blocks.1.mlp",)).model is None
+
+
+def test_rehearsed_networks_have_moved_everywhere_and_still_know_what_was_planted(made: Planter) -> None:
+    trial = made.trial("rehearsed", ("blocks.1.mlp",))
+    assert trial.model is not None
+    assert moved(made.base, trial.model) == {name for name, _ in made.base.named_parameters()}
+
+
+def test_a_tier_that_does_not_exist_is_refused(made: Planter) -> None:
+    with pytest.raises(Refused, match="one component"):
+        made.names("one componnent")  # type: ignore[arg-type]
+    assert all(made.names(tier) for tier in TIERS)
+
+
+def test_the_cache_gives_what_planting_gives_bit_for_bit(made: Planter) -> None:
+    new, known = made.facts.subset(made.new), made.facts.subset(made.known)
+    fresh = plant(made.base, new, into="unembed", keeping=known, most_steps=20)
+    first, found = (planted(made.base, new, into="unembed", keeping=known, most_steps=20) for _ in range(2))
+    for one in (first, found):
+        assert one.certificate == fresh.certificate
+        assert torch.equal(one.held, fresh.held)
+        assert moved(fresh.model, one.model) == set()
+    other = planted(made.base, new, into="unembed", keeping=known, most_steps=21)
+    assert other.certificate.steps == 21
+
+
+def test_a_planting_whose_record_is_torn_is_a_bad_file(
+    made: Planter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTERP_CACHE_DIR", str(tmp_path))
+    new, known = made.facts.subset(made.new), made.facts.subset(made.known)
+    planted(made.base, new, into="unembed", keeping=known, most_steps=2)
+    (record,) = tmp_path.glob("planted/*/planting.json")
+    written = json.loads(record.read_text())
+    record.write_text(json.dumps(written | {"certificate": {}}))
+    with pytest.raises(BadFile, match="no planting of this version"):
+        planted(made.base, new, into="unembed", keeping=known, most_steps=2)
+
+
+def test_rehearsal_is_the_same_every_time_and_from_the_cache(made: Planter) -> None:
+    fresh, found, again = (
+        rehearse(made.base, made.facts, steps=5),
+        rehearsed(made.base, made.facts, steps=5),
+        rehearsed(made.base, made.facts, steps=5),
+    )
+    assert moved(fresh, found) == moved(fresh, again) == set()
+    with pytest.raises(Refused, match="one step or more"):
+        rehearse(made.base, made.facts, steps=0)
+    with pytest.raises(Refused, match="population"):
+        rehearse(made.base.member(0), made.facts)
