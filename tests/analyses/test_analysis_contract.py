@@ -22,7 +22,9 @@ from models.refusals import Refused as ModelsRefused
 
 HEAVY = {"torch", "transformer_lens", "sklearn", "matplotlib"}
 COMPARING = ("Value minus control", "Control minus value")
-SMALLER: dict[str, dict[str, Any]] = {}
+SMALLER: dict[str, dict[str, Any]] = {
+    "what_does_cross_attention_align": {"seeds": 4, "pairs": 200, "width": 8, "epochs": 3},
+}
 
 
 @pytest.fixture(params=questions(QUESTIONS), scope="session")
