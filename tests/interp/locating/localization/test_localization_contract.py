@@ -139,7 +139,6 @@ def test_the_same_bits_come_again_and_the_network_is_as_it_was(
     frozen.blocks[0].training = False
     frozen.hook_dict["hook_embed"].register_forward_hook(lambda *_: None)
     before = state_of(frozen)
-    torch.manual_seed(1)
     generator = torch.get_rng_state()
     parts = list(PARTS if name == "random" else FEW)
     found = method(frozen, bench.planted, bench.known, components=parts)
