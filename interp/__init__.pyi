@@ -15,6 +15,8 @@ from .locating.edge_graph import edge_graph as edge_graph
 from .locating.edges import edge_attribution as edge_attribution
 from .locating.edges import edge_effects as edge_effects
 from .locating.effects import Effects as Effects
+from .locating.heads import copying as copying
+from .locating.heads import head_scores as head_scores
 from .locating.lens import read_lens as read_lens
 from .locating.localization.baselines import weight_change as weight_change
 from .locating.localization.baselines import weight_norm as weight_norm

@@ -118,6 +118,63 @@ def induction(
     )
 
 
+def induction_in_runs(
+    length: int = 32,
+    *,
+    vocabulary: int = 32,
+    periods: tuple[int, int] = (6, 14),
+    runs: tuple[int, int] = (2, 5),
+    splits: Counts = CATALOGUE["induction"].splits,
+    seed: int = 0,
+) -> Dataset:
+    """Rows that show a block of different tokens once, then runs of it from random places, `|` before each.
+
+    Asked is what comes next inside a run. In rows that only repeat a block the next token is also the one that has not
+    been seen for longest, so that counting answers without looking for the token; here it does not. `periods`, `runs`:
+    the shortest and the longest block and run (a run also ends with the block); `examples` has each row's `period`.
+    """
+    shortest, longest = periods
+    if not 2 <= shortest <= longest <= min(vocabulary, length - 3) or not 2 <= runs[0] <= runs[1]:
+        raise Refused(
+            f"Periods go from 2 to the vocabulary ({vocabulary}) and leave 3 positions of the length ({length}), runs "
+            f"are of 2 tokens or more; given periods {periods} and runs {runs}."
+        )
+    randomness, count = generator(seed, "induction in runs", length, vocabulary), sum(splits)
+    blocks = torch.rand(count, vocabulary, generator=randomness).argsort(dim=1)
+    period = torch.randint(shortest, longest + 1, (count,), generator=randomness)
+    places = _walk(period, length + 1, runs, randomness)
+    whole = torch.where(places < 0, vocabulary, blocks.gather(1, places.clamp(min=0)))
+    inside = (torch.arange(length) >= period[:, None]) & (places[:, :-1] >= 0) & (places[:, 1:] >= 0)
+    return Dataset(
+        "induction in runs",
+        whole[:, :-1].contiguous(),
+        torch.where(inside, whole[:, 1:], NOT_ASKED),
+        pd.DataFrame({"split": split_in_order(*splits), "period": period.numpy()}),
+        None,
+        vocabulary + 1,
+        f"Induction: blocks of {shortest} to {longest} of {vocabulary} tokens, then runs of {runs[0]} to {runs[1]} "
+        f"from random places, seed {seed}",
+        mask=torch.ones(count, length, dtype=torch.bool),
+        tokenizer=WordTokenizer((*(f"t{number}" for number in range(vocabulary)), "|")),
+    )
+
+
+def _walk(
+    period: Int64[Tensor, " example"], length: int, runs: tuple[int, int], randomness: torch.Generator
+) -> Int64[Tensor, "example pos"]:
+    """Places in the block: all of them once, then runs from random places; -1 stands before each run."""
+    count, low, high = len(period), *runs
+    places, left, here = [], torch.zeros(count, dtype=torch.int64), torch.zeros(count, dtype=torch.int64)
+    for pos in range(length):
+        begun = (torch.rand(count, generator=randomness) * (period - 1)).long()
+        long = torch.randint(low, high + 1, (count,), generator=randomness)
+        first, resting = pos < period, left == 0
+        places.append(torch.where(first, pos, torch.where(resting, -1, here)))
+        here = torch.where(resting, begun, here + 1)
+        left = torch.where(first, 0, torch.where(resting, torch.minimum(long, period - begun), left - 1))
+    return torch.stack(places, dim=1)
+
+
 def _places(count: int, room: int, pairs: int, randomness: torch.Generator) -> Int64[Tensor, "example pair"]:
     """Where pairs begin, in order: any choice of places where no two overlap is as likely as any other.
 
