@@ -38,7 +38,7 @@ class World:
 
 @dataclass(frozen=True, eq=False)
 class Examined:
-    """What the methods say of one trial, and what was planted there."""
+    """What the methods say of one trial, and what was planted there; without scores, `why_not`."""
 
     tier: models.Tier
     right: tuple[str, ...]
@@ -46,6 +46,7 @@ class Examined:
     asked: int
     left_out: tuple[int, ...]
     certificates: tuple[models.Certificate, ...]
+    why_not: str = ""
 
     @property
     def name(self) -> str:
@@ -99,14 +100,19 @@ def examined(task: tuple[World, models.Tier, tuple[str, ...]]) -> Examined:
     world, tier, into = task
     made = planter(world)
     trial = made.trial(tier, into)
-    scores = None
-    if trial.model is not None:
-        base = made.base if not trial.left_out else members(made.base, trial.model.every_seed)
-        chosen = methods(base) | {LEAK: interp.OfParts(interp.weight_norm(made.base))}
+    about = (tier, trial.right)
+    left = (len(trial.facts), trial.left_out, trial.certificates)
+    if trial.model is None:
+        return Examined(*about, None, *left, "no seed's planting was certified")
+    base = made.base if not trial.left_out else members(made.base, trial.model.every_seed)
+    chosen = methods(base) | {LEAK: interp.OfParts(interp.weight_norm(made.base))}
+    try:
         scores = interp.localize(
             trial.model, trial.facts, trial.reference, chosen, components=trial.components
         )
-    return Examined(tier, trial.right, scores, len(trial.facts), trial.left_out, trial.certificates)
+    except interp.TooFewPairs as error:
+        return Examined(*about, None, *left, str(error))
+    return Examined(*about, scores, *left)
 
 
 def members(model: models.HookedModel, seeds: Iterable[int]) -> models.HookedModel:

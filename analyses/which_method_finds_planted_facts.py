@@ -339,11 +339,9 @@ def notes(config: Config, trials: Sequence[Examined], board: pd.DataFrame) -> li
         "have all.",
     ]
     for trial in trials:
-        if trial.left_out:
-            said.append(
-                f"{trial.tier}, {trial.name}: seeds {', '.join(map(str, trial.left_out))} are left out, their planting "
-                "was not certified."
-            )
+        if trial.left_out or trial.scores is None:
+            seeds = f"without seeds {', '.join(map(str, trial.left_out))}: their planting was not certified"
+            said.append(f"{trial.tier}, {trial.name}: {trial.why_not or seeds}.")
     if not config.edits:
         said.append("Whether scores say where editing works was not asked (edits=False).")
     left = [tier for tier in TIERS if tier not in config.tiers]

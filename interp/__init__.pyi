@@ -27,6 +27,7 @@ from .locating.localization.methods import localize as localize
 from .locating.localization.scores import Method as Method
 from .locating.localization.scores import OfParts as OfParts
 from .locating.localization.scores import Paired as Paired
+from .locating.localization.scores import TooFewPairs as TooFewPairs
 from .locating.node_patching import Nodes as Nodes
 from .locating.node_patching import attribution_patching as attribution_patching
 from .locating.node_patching import exact_patching as exact_patching

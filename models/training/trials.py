@@ -42,7 +42,7 @@ PLANTED_MATRICES = (
 )
 SETS = 4
 SHAMS = 6
-HELD = 0.5
+HELD, FEWEST = 0.5, 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,8 +163,9 @@ class Planter:
         share = {"few facts": 6, "heads": 10, "matrices": 4, "neuron sets": 4}.get(tier, 1)
         if place == "embed":
             share = max(share, 5)
+        count = min(len(self.new), max(FEWEST, len(self.new) // share))
         start = self.parts(tier).index(place) * len(self.new) // max(1, len(self.parts(tier)))
-        return np.sort(np.take(self.new, start + np.arange(len(self.new) // share), mode="wrap"))
+        return np.sort(np.take(self.new, start + np.arange(count), mode="wrap"))
 
 
 def _certified(

@@ -27,6 +27,10 @@ Effect = Callable[[Inquiry, Sequence[Part]], Float[Tensor, "*seed part example"]
 Measure = Callable[[Inquiry, Sequence[Part]], Float[Tensor, "*seed part"]]
 
 
+class TooFewPairs(Refused):
+    """Facts and reference of too unlike margins, or too few that the network knows."""
+
+
 class Method(Protocol):
     """Scores of a network's parts, `[seed, component]` (`[component]` of one network): how much these facts are there.
 
@@ -105,11 +109,11 @@ def labelled(scores: Float[Tensor, "member part"], inquiry: Inquiry, parts: Sequ
 
 
 def check_pairs(inquiry: Inquiry) -> None:
-    """Raises `Refused` where facts and reference have too few pairs of a like margin."""
+    """Raises `TooFewPairs` where facts and reference have too few pairs of a like margin."""
     pairs = [len(found) for found in inquiry.pairs]
     if min(pairs) < FEWEST_PAIRS:
         known = (inquiry.untouched > 0).reshape(-1, len(inquiry.asked)).sum(-1).tolist()
-        raise Refused(
+        raise TooFewPairs(
             f"Facts are compared with {FEWEST_PAIRS} or more reference facts of a like margin; found {pairs} among "
             f"{inquiry.facts} facts and {len(inquiry.asked) - inquiry.facts} others, of which {known} are known. "
             "Give more facts, or reference facts that the network knows as well."

@@ -16,7 +16,7 @@ PARTS = ["embed", "blocks.0.mlp", "blocks.1.mlp", "unembed"]
 def scores(*rows: list[float]) -> xr.DataArray:
     """One method and a seed for each row."""
     coords = {"by": ["mine"], "seed": list(range(len(rows))), "component": PARTS}
-    return xr.DataArray(np.array([rows]), coords=coords, dims=list(coords))
+    return xr.DataArray(np.array([rows], dtype=np.float64), coords=coords, dims=list(coords))
 
 
 def test_a_row_for_each_method_and_seed_with_its_rank() -> None:
