@@ -3,7 +3,8 @@
 pattern = softmax(q k / sqrt(d_head)) over the positions that may be seen, z = pattern v, output = z W_O + b_O
 (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762); several heads may share a key and a value (Ainslie et al. 2023,
 https://arxiv.org/abs/2305.13245). Scores and pattern are made only when somebody listens to them, and so is each head's
-own result; else the fused kernel runs (of a few positions: the sums written out), which agrees to rounding. What must
+own result; else the fused kernel runs (of a few positions: the sums written out; of a window or of linear attention:
+cheaper_attention.py), which agrees to rounding. Scores of linear attention are similarities, from 0 up. What must
 not be seen is masked after any edit of the scores and once more after any edit of the pattern, so no edit lets the
 future in.
 """
@@ -15,6 +16,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.networks.cheaper_attention import (
+    as_shares,
+    linear_attention,
+    similarities,
+    windowed_attention,
+)
 from models.networks.hooked import hook
 from models.networks.parameters import Draw
 from models.networks.positionwise import along_positions, linear
@@ -44,6 +51,7 @@ class Attention(nn.Module):
         self.W_O = draw.normal(width, config.d_model, std=output_std * width**-0.5)
         self.b_O = draw.constant(config.d_model)
         self.rotary = config.positions == "rotary"
+        self.linear, self.window = config.attention == "linear", config.window
         self._add_hooks()
         if self.rotary:
             self.register_buffer("turns", rotations(config.context, config.d_head), persistent=False)
@@ -82,8 +90,13 @@ class Attention(nn.Module):
             q, k = self.hook_rot_q(rotated(q, of_queries)), self.hook_rot_k(rotated(k, of_keys))
         if span is not None:
             k, v = span.with_past(self.past_points[0], k), span.with_past(self.past_points[1], v)
-        if self.hook_attn_scores.listened or self.hook_pattern.listened:
+        opened = self.hook_attn_scores.listened or self.hook_pattern.listened
+        if opened or (self.linear and span is not None):
             z = self._opened(q, k, v, self._seen(q, k, real, span))
+        elif self.linear:
+            z = linear_attention(q, k, v)
+        elif self.window and span is None and q.shape[-3] > self.window:
+            z = windowed_attention(q, k, v, window=self.window)
         elif span is None and real is None and self.causal and q.shape[-3] <= SHORT:
             z = short_attention(q, k, v)
         elif span is None:
@@ -108,10 +121,16 @@ class Attention(nn.Module):
         """Which key each query may see, to be broadcast over `[*seed, example, head, query_pos, key_pos]`."""
         queries, keys = q.shape[-3], k.shape[-3]
         if not self.causal or span is None:
-            return visible(queries, keys, causal=self.causal, real=real, device=q.device)
-        return span.visible(queries, keys, q.device)
+            seen, first = visible(queries, keys, causal=self.causal, real=real, device=q.device), 0
+        else:
+            seen, first = span.visible(queries, keys, q.device), span.first if span.at is None else span.at
+        return seen.triu(first - self.window + 1) if self.window else seen
 
     def _opened(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> Tensor:
+        if self.linear:
+            similarity = self.hook_attn_scores(similarities(q, k))
+            pattern = self.hook_pattern(as_shares(torch.where(seen, similarity, 0.0)))
+            return gathered(torch.where(seen, pattern, 0.0), v)
         scores = self.hook_attn_scores(attention_scores(q, k))
         pattern = self.hook_pattern(torch.where(seen, scores, -torch.inf).softmax(dim=-1))
         return gathered(torch.where(seen, pattern, 0.0), v)

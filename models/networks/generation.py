@@ -181,6 +181,6 @@ def _reading(model: HookedModel, tokens: Tensor, count: int) -> Reading:
         return WholeReading(model)
     if type(model) is Recurrent:
         return StateReading(model)
-    if type(model) is Transformer:
+    if type(model) is Transformer and model.config.exact:
         return CachedReading(model, tokens.shape[:-1], longest=tokens.shape[-1] + count - 1)
     return WholeReading(model)

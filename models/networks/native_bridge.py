@@ -103,9 +103,9 @@ def native_config(config: TransformerConfig) -> Any:
     """transformer-lens's config of the same network."""
     from transformer_lens.config import TransformerBridgeConfig
 
-    if config.unembedding_bias or not config.heads or not config.layers:
+    if config.unembedding_bias or not config.heads or not config.layers or not config.exact:
         raise Refused(
-            "transformer-lens's native model has attention in one or more layers and no unembedding bias."
+            "transformer-lens's native model has exact attention in one or more layers and no unembedding bias."
         )
     return TransformerBridgeConfig(
         d_model=config.d_model,

@@ -11,6 +11,7 @@ from models.refusals import Refused, one_of
 Activation = Literal["relu", "gelu", "gelu_tanh", "silu"]
 Normalization = Literal["layernorm", "rmsnorm", "none"]
 Positions = Literal["learned", "rotary", "none"]
+AttentionName = Literal["softmax", "linear"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,9 @@ class TransformerConfig:
     torch.nn.GELU and transformer-lens's "gelu"; `gelu_tanh` its approximation in GPT-2, "gelu_new" there. `gated`: the
     activation of one linear map scales another (GLU; without biases, as in Llama). Normalisation stands before
     attention, before the MLP, and before the unembedding. `tied`: the unembedding is the embedding, transposed.
+    `attention`: `softmax`, or `linear` (similarities of features instead, cheaper_attention.py). `window`: how many
+    positions one sees, itself counted (0: all before it). Both look back, so the network is causal; `key_heads=1` is
+    multi-query attention.
     Matrices are drawn from N(0, init_scale^2 / fan_in), those that write to the residual stream divided by the square
     root of their number besides; embeddings from N(0, init_scale^2 / d_model); biases are 0.
     """
@@ -42,6 +46,8 @@ class TransformerConfig:
     tied: bool = False
     unembedding_bias: bool = False
     init_scale: float = 1.0
+    attention: AttentionName = "softmax"
+    window: int = 0
     family: Literal["transformer"] = "transformer"
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -53,6 +59,8 @@ class TransformerConfig:
         one_of("normalization", self.normalization, Normalization)
         one_of("positions", self.positions, Positions)
         one_of("family", self.family, Literal["transformer"])
+        one_of("attention", self.attention, AttentionName)
+        self._refuse_cheaper()
         if self.layers and not self.heads and not self.d_mlp:
             raise Refused("A layer is attention, an MLP or both: heads and d_mlp cannot both be 0.")
         if self.gated and not self.d_mlp:
@@ -66,10 +74,34 @@ class TransformerConfig:
 
     def _refuse_sizes(self) -> None:
         least = {"vocabulary": 1, "context": 1, "d_model": 1}
-        for name in ("vocabulary", "context", "layers", "d_model", "heads", "d_head", "key_heads", "d_mlp"):
+        for name in (
+            "vocabulary",
+            "context",
+            "layers",
+            "d_model",
+            "heads",
+            "d_head",
+            "key_heads",
+            "d_mlp",
+            "window",
+        ):
             size, bound = getattr(self, name), least.get(name, 0)
             if isinstance(size, bool) or not isinstance(size, int) or size < bound:
                 raise Refused(f"{name} is a whole number from {bound}; given {size!r}.")
+
+    def _refuse_cheaper(self) -> None:
+        """Refuses a window or linear attention where it would have no meaning."""
+        cheaper = bool(self.window) or self.attention == "linear"
+        if cheaper and not (self.causal and self.heads):
+            raise Refused(
+                "A window and linear attention look back at earlier positions: they take causal=True and heads; given "
+                f"causal={self.causal}, heads={self.heads}."
+            )
+        if self.attention == "linear" and (self.window or self.positions == "rotary"):
+            raise Refused(
+                "Linear attention sums over all positions, by features that turned are no longer positive: it takes no "
+                f"window and no rotary positions; given window={self.window}, positions={self.positions!r}."
+            )
 
     def _settle_heads(self) -> None:
         if not self.heads:
@@ -82,6 +114,11 @@ class TransformerConfig:
         object.__setattr__(self, "key_heads", self.key_heads or self.heads)
         if self.heads % self.key_heads:
             raise Refused(f"{self.heads} heads do not part into equal groups for {self.key_heads} key_heads.")
+
+    @property
+    def exact(self) -> bool:
+        """Whether attention is softmax over all that a position may see."""
+        return self.attention == "softmax" and not self.window
 
     @property
     def output(self) -> Literal["identity"]:

@@ -97,7 +97,9 @@ def _vit(**changes: Any) -> Case:
 
 def _seq2seq(layers: int = 2, **changes: Any) -> Case:
     """Seven pairs of a source of up to four of nine tokens and a target of up to three of eleven."""
-    config = Seq2SeqConfig(9, 4, 11, 5, **{"layers": layers, "d_model": 8, "heads": 2, "d_mlp": 12, **changes})
+    config = Seq2SeqConfig(
+        9, 4, 11, 5, **{"layers": layers, "d_model": 8, "heads": 2, "d_mlp": 12, **changes}
+    )
     norm = ("hook_scale", "hook_normalized") if config.normalization == "layernorm" else ()
     return Case(
         config,
@@ -143,6 +145,8 @@ CASES = {
     "transformer, bidirectional, tied, no norm": _transformer(
         causal=False, tied=True, unembedding_bias=True, normalization="none", activation="gelu_tanh"
     ),
+    "transformer, window": _transformer(window=2, positions="rotary", d_head=6),
+    "transformer, linear attention, multi-query": _transformer(1, attention="linear", key_heads=1),
     "transformer, attention alone": _transformer(d_mlp=0, positions="none"),
     "transformer, MLPs alone": _transformer(heads=0, activation="relu"),
     "transformer, no layers": _transformer(0),
@@ -332,7 +336,9 @@ def test_a_layer_that_does_not_exist_is_refused(stopping: Case) -> None:
 
 
 def test_a_network_that_cannot_stop_at_a_layer_does_not_offer_to(case: Case) -> None:
-    offered = {"start_at_layer", "stop_at_layer"} & inspect.signature(build(case, 0).forward).parameters.keys()
+    offered = {"start_at_layer", "stop_at_layer"} & inspect.signature(
+        build(case, 0).forward
+    ).parameters.keys()
     assert len(offered) == (2 if case.stops else 0)
 
 
