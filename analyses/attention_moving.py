@@ -189,7 +189,7 @@ def patched_figure(model: Any, found: list[Pair]) -> Any:
         },
     )
     return interp.heatmap(
-        values,
+        values.round(2) + 0.0,  # no -0
         measure="rise of the answer's probability",
         caption="How far parts of one row's attention carry its answer into another row, all heads of a layer at once. "
         "In the last layer queries say what is asked, keys where it stands, values what it is.",

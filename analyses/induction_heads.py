@@ -340,7 +340,7 @@ def heads_figure(subject: Subject) -> Any:
     both = xr.concat(grids, dim="layer").transpose("layer", "head")
     both = both.assign_coords(head=[f"{place + 1}." for place in range(both.sizes["head"])])
     return interp.heatmap(
-        both.rename(layer="score", head="heads_of_a_layer_by_their_score"),
+        both.round(2).rename(layer="score", head="heads_of_a_layer_by_their_score"),
         measure="mean weight",
         caption="What the heads look at: what followed the current token before, and the token before. In each network "
         "the heads of a layer are put in order of the score.",
