@@ -1,7 +1,8 @@
-"""What a probe is given: a vector an example, also where activations lie along a sequence.
+"""What a probe is given: a vector an example, also where activations lie along a sequence or in an image.
 
 At a hook with an axis `pos` a probe reads one position: the same for all, or each example's own, told by a column of
-the examples (`answer_pos`, `subject_last` in data of facts). The raw input of a token sequence, which probes of
+the examples (`answer_pos`, `subject_last` in data of facts). The maps of a convolution are read whole, every channel at
+every row and column a feature of its own. The raw input of a token sequence, which probes of
 activations are held against, is which token stands where, a feature for each that occurs.
 
 When it misleads: a position that means nothing in common (the third of sentences of several templates) mixes what is
@@ -18,10 +19,11 @@ from interp.reading.activations import Activations
 from interp.refusals import Refused, unknown
 
 ANSWER = "answer_pos"
+MAPS = ("channel", "row", "column")
 
 
 def vectors_at(acts: Activations, hook: str, at: str | int) -> Float[Tensor, "*seed example feature"]:
-    """The activations at a hook, `[*seed, example, feature]`; of sequences at the position `at`.
+    """The activations at a hook, `[*seed, example, feature]`; of sequences at the position `at`, maps in one row.
 
     Raises `Refused` for positions that are not there, and for hooks with other axes than these.
     """
@@ -29,12 +31,15 @@ def vectors_at(acts: Activations, hook: str, at: str | int) -> Float[Tensor, "*s
     if "pos" in axes:
         values = _picked(values, axes.index("pos"), _positions(acts, at))
         axes = tuple(axis for axis in axes if axis != "pos")
+    if axes[-3:] == MAPS:
+        values, axes = values.flatten(-3), (*axes[:-3], "feature")
     if (
         tuple(axis for axis in axes if axis != "seed")[:1] != ("example",)
         or values.ndim - ("seed" in axes) != 2
     ):
         raise Refused(
-            f"{hook!r} has axes {list(acts.axes(hook))}: give hooks whose axes are example and one more, besides pos."
+            f"{hook!r} has axes {list(acts.axes(hook))}: give hooks whose axes are example and one more, besides pos, "
+            "or a convolution's maps."
         )
     return values
 

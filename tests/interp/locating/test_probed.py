@@ -47,6 +47,13 @@ def test_hooks_without_positions_are_read_as_they_are() -> None:
     assert torch.equal(vectors_at(acts, "vector", "last"), acts.tensor("vector"))
 
 
+def test_maps_of_a_convolution_are_read_whole() -> None:
+    maps = torch.arange(2 * 3 * 2 * 2 * 4.0).view(2, 3, 2, 2, 4)
+    axes = ("seed", "example", "channel", "row", "column")
+    acts = Activations({"maps": maps}, axes={"maps": axes}, examples=EXAMPLES, seeds=(4, 7))
+    assert torch.equal(vectors_at(acts, "maps", "last"), maps.reshape(2, 3, 16))
+
+
 WRONG = {
     "a column that is not there": ("stream", "lats", "Nearest: last"),
     "a column of words": ("stream", "word", "no positions"),
