@@ -54,7 +54,8 @@ def remove_directions(
     `directions` are orthonormal, one basis for each member of the population and hook, as `Decoding.directions` has
     them. `metric` takes the output on the test split `[seed, example, class]`, on the network's device, to a number for
     each seed and example. `draws` is how many random subspaces each control is averaged over. The network is in eval
-    mode meanwhile. Raises `Refused` for a single network, no directions or draws, and a metric of another shape.
+    mode meanwhile. Raises `Refused` for a single network, no directions or draws, hooks with positions or maps, and
+    a metric of another shape.
     """
     if draws < 1 or not directions:
         raise Refused(
@@ -88,6 +89,11 @@ class _Measure:
         """`[removed, seed]` at one hook: the decoded directions, then each control."""
         fitted = capture(self.model, self.data.probe, hook)
         known, centre = fitted.tensor(hook).to(basis), fitted[hook].mean("example")
+        if known.ndim != 3:
+            raise Refused(
+                f"Directions are removed at hooks whose axes are example and one more; {hook!r} has "
+                f"{list(fitted.axes(hook))}."
+            )
         test = capture(self.model, self.data.test, hook).tensor(hook).to(basis)
         random = [_random_like(basis, seed=f"{hook} {draw}") for draw in range(draws)]
         spread = _covariance(known)

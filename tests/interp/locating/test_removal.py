@@ -149,6 +149,20 @@ def test_every_figure_is_what_plain_arithmetic_on_the_activations_gives(model: M
             assert float(left.sel(removed=removed, seed=member)) == pytest.approx(expected), removed
 
 
+def test_maps_of_a_convolution_have_no_one_axis_to_remove_from() -> None:
+    from models.data.digits import load_data
+    from models.networks.cnn import CNN
+    from models.networks.cnn_config import CNNConfig, Convolution
+
+    data, hook = load_data("digits"), "layers.0.hook_post"
+    model = CNN(CNNConfig((8, 8), (Convolution(2, 7),)), seeds=[0, 1])
+    directions = {hook: random_directions(1, 8, seed=[0, 1]).float()}
+    with pytest.raises(
+        Refused, match=r"one more; 'layers.0.hook_post' has \['seed', 'example', 'channel', 'row'"
+    ):
+        remove_directions(model, data, directions, lambda output: output.sum(-1))
+
+
 def test_a_metric_that_averages_over_the_examples_itself_is_refused(model: MLP, data: Dataset) -> None:
     directions = {HOOK: random_directions(2, 20, seed=list(SEEDS)).float()}
     with pytest.raises(
