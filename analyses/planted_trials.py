@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -30,10 +30,14 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class World:
-    """A made-up world of four arbitrary facts for each subject, and how many networks learn nine tenths of it."""
+    """A made-up world of four arbitrary facts for each subject, and how many networks learn nine tenths of it.
+
+    `planting_steps`: how long a planting takes at most.
+    """
 
     subjects: int
     seeds: int
+    planting_steps: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +72,7 @@ def planter(world: World) -> models.Planter:
     new = np.sort(np.random.default_rng(0).permutation(len(data))[: len(data) // NEW_SHARE])
     known = data.subset(np.setdiff1d(np.arange(len(data)), new))
     trained = models.trained(recipe(world, data), seeds=world.seeds, data=known)
-    return models.Planter(trained.model, data, new)
+    return models.Planter(trained.model, data, new, most_steps=world.planting_steps)
 
 
 def recipe(world: World, data: models.Dataset) -> models.Recipe:
@@ -100,10 +104,16 @@ def examined(task: tuple[World, models.Tier, tuple[str, ...]]) -> Examined:
     world, tier, into = task
     made = planter(world)
     trial = made.trial(tier, into)
-    about = (tier, trial.right)
-    left = (len(trial.facts), trial.left_out, trial.certificates)
+    told = partial(
+        Examined,
+        tier,
+        trial.right,
+        asked=len(trial.facts),
+        left_out=trial.left_out,
+        certificates=trial.certificates,
+    )
     if trial.model is None:
-        return Examined(*about, None, *left, "no seed's planting was certified")
+        return told(scores=None, why_not="no seed's planting was certified")
     base = made.base if not trial.left_out else members(made.base, trial.model.every_seed)
     chosen = methods(base) | {LEAK: interp.OfParts(interp.weight_norm(made.base))}
     try:
@@ -111,8 +121,8 @@ def examined(task: tuple[World, models.Tier, tuple[str, ...]]) -> Examined:
             trial.model, trial.facts, trial.reference, chosen, components=trial.components
         )
     except interp.TooFewPairs as error:
-        return Examined(*about, None, *left, str(error))
-    return Examined(*about, scores, *left)
+        return told(scores=None, why_not=str(error))
+    return told(scores=scores)
 
 
 def members(model: models.HookedModel, seeds: Iterable[int]) -> models.HookedModel:

@@ -43,7 +43,8 @@ MOST_ASKED = 400
 
 @dataclass(frozen=True)
 class Config:
-    """`subjects`: four facts each. `steps`: how long all weights learn the last tenth. `jobs`: processes.
+    """`subjects`: four facts each. `steps`: how long all weights learn the last tenth. `planting_steps`:
+    how long a planting takes at most. `jobs`: processes.
 
     `error_rate`: the share of wrong verdicts aimed at among the decided ones.
     """
@@ -51,6 +52,7 @@ class Config:
     seeds: int = 8
     subjects: int = 1_000
     steps: int = 400
+    planting_steps: int = 300
     jobs: int = 2
     error_rate: float = 0.05
 
@@ -70,7 +72,7 @@ class Config:
 def answer(config: Config) -> interp.Report:
     """Trains (or finds) the networks, reads, ablates, tries the methods on planted facts, asks those that passed."""
     begun = time.monotonic()
-    world = World(config.subjects, config.seeds)
+    world = World(config.subjects, config.seeds, config.planting_steps)
     made = planter(world)
     known = made.facts.subset(made.known)
     untrained = type(made.base)(made.base.config, seeds=made.base.every_seed)

@@ -46,7 +46,8 @@ OWN = "this project"
 
 @dataclass(frozen=True)
 class Config:
-    """`subjects`: four facts each. `edits`: also ask whether scores say where editing works. `jobs`: processes.
+    """`subjects`: four facts each. `edits`: also ask whether scores say where editing works. `planting_steps`: how
+    long a planting takes at most. `jobs`: processes.
 
     `error_rate`: the share of wrong verdicts aimed at among the decided ones.
     """
@@ -55,6 +56,7 @@ class Config:
     subjects: int = 1_000
     tiers: tuple[Tier, ...] = TIERS
     edits: bool = True
+    planting_steps: int = 300
     jobs: int = 2
     error_rate: float = 0.05
 
@@ -77,7 +79,7 @@ class Config:
 def answer(config: Config) -> interp.Report:
     """Trains, plants (or finds both), asks every method, judges."""
     begun = time.monotonic()
-    world = World(config.subjects, config.seeds)
+    world = World(config.subjects, config.seeds, config.planting_steps)
     made = planter(world)
     tasks = [(world, tier, into) for tier in config.tiers for into in made.names(tier)]
     trials = list(shared_out(examined, tasks, jobs=config.jobs))

@@ -24,9 +24,17 @@ HEAVY = {"torch", "transformer_lens", "sklearn", "matplotlib"}
 COMPARING = ("Value minus control", "Control minus value")
 SMALLER: dict[str, dict[str, Any]] = {
     "do_images_need_convolutions": {"seeds": 4, "images": 200, "epochs": 2},
-    "where_are_facts": {"seeds": 4, "subjects": 100, "steps": 50},
-    "which_method_finds_planted_facts": {"seeds": 4, "subjects": 100},
+    "where_are_facts": {"seeds": 4, "steps": 50, "planting_steps": 100},
+    "which_method_finds_planted_facts": {"seeds": 4, "planting_steps": 100},
     "what_does_cross_attention_align": {"seeds": 4, "pairs": 200, "width": 8, "epochs": 3},
+    "who_remembers_longest": {
+        "seeds": 2,
+        "adding_length": 12,
+        "adding_rows": 64,
+        "recall_rows": 100,
+        "recall_epochs": 1,
+        "order_rows": 100,
+    },
 }
 
 
