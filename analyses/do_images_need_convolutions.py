@@ -16,13 +16,27 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 import interp
 import models
 from analyses.image_networks import CNN, DENSE, VIT, networks, parameters
+from analyses.judging_images import (
+    CENTRED,
+    SAME,
+    SHIFTED,
+    SHUFFLED,
+    Images,
+    Outcomes,
+    PerSeed,
+    best_of_rates,
+    common_seeds,
+    in_a_frame,
+    judged,
+    on_own_shares,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,9 +45,6 @@ QUESTION = "Do images need convolutions?"
 SOURCE = "3Blue1Brown, Deep Learning, chapter 1; LeCun et al. 1998, http://yann.lecun.com/exdb/publis/pdf/lecun-01a.pdf"
 SHIFTS = {"digits": 2, "mnist": 4}
 EPOCHS = {"digits": 20, "mnist": 5}
-SAME, SHUFFLED = "as they are", "shuffled"
-CENTRED, SHIFTED = "in the middle", "shifted"
-AT_ONCE = 250
 NOT_AHEAD = 0.01
 
 
@@ -47,7 +58,7 @@ class Config:
 
     data: Literal["digits", "mnist"] = "digits"
     seeds: int = 8
-    images: int = 10_000
+    images: int = 5_000
     epochs: int | None = None
     shift: int | None = None
     rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
@@ -59,39 +70,18 @@ class Config:
         return Config(epochs=15, rates=(3e-3,))
 
 
-class Images(NamedTuple):
-    """The images in the middle of their frame, and the same ones shifted within it."""
-
-    centred: models.Dataset
-    shifted: models.Dataset
-
-    def shuffled(self) -> Images:
-        """The same, their pixels in another order."""
-        return Images(*map(models.pixels_shuffled, self))
-
-
-class Outcome(NamedTuple):
-    """The networks of one kind at their best rate, and the probe accuracy at each rate."""
-
-    trained: models.Trained
-    rate: float
-    by_rate: Mapping[float, float]
-
-
-Outcomes = Mapping[tuple[str, str], Outcome]
-"""By network and order of pixels."""
-PerSeed = Mapping[tuple[str, str, str], Any]
-"""By network, order of pixels and place of the images: `[seed]`, or which were right, `[seed, example]`."""
-
-
 def answer(config: Config) -> interp.Report:
     """Trains (or finds) the networks, judges them on both kinds of test images, compares."""
     begun = time.monotonic()
-    images = load(config)
+    shift = SHIFTS[config.data] if config.shift is None else config.shift
+    epochs = EPOCHS[config.data] if config.epochs is None else config.epochs
+    images = in_a_frame(models.load_data(config.data), shift, training=config.images)
     kinds = networks(images.centred.image_shape or (0, 0), images.centred.classes)
     orders = {SAME: images, SHUFFLED: images.shuffled()}
     outcomes = {
-        (name, order): best_of_rates(config, network, moved.centred)
+        (name, order): best_of_rates(
+            network, moved.centred, rates=config.rates, epochs=epochs, seeds=config.seeds
+        )
         for order, moved in orders.items()
         for name, network in kinds.items()
     }
@@ -114,72 +104,6 @@ def answer(config: Config) -> interp.Report:
             run_time_seconds=time.monotonic() - begun,
         ),
     )
-
-
-def load(config: Config) -> Images:
-    """The data, with at most so many images for training."""
-    data = models.load_data(config.data)
-    rows = np.arange(len(data))
-    training = rows[(data.examples["split"] == "network").to_numpy()]
-    data = data.subset(np.setdiff1d(rows, training[config.images :]))
-    shift = SHIFTS[config.data] if config.shift is None else config.shift
-    return Images(models.framed(data, shift), models.shifted(data, shift))
-
-
-def best_of_rates(config: Config, network: Any, data: models.Dataset) -> Outcome:
-    """Trains at each rate and keeps the one with the best mean accuracy on the probe split."""
-    runs = {rate: train(config, network, data, rate) for rate in config.rates}
-    found = {rate: float(right_answers(run.model, data.probe).mean()) for rate, run in runs.items()}
-    best = max(found, key=lambda rate: found[rate])
-    return Outcome(runs[best], best, found)
-
-
-def train(config: Config, network: Any, data: models.Dataset, rate: float) -> models.Trained:
-    """The networks of this config for every seed: Adam, cross-entropy, batches of 50, half a cosine."""
-    training = models.TrainingConfig(
-        "cross_entropy",
-        models.Optimizer("adam", rate=rate),
-        batch_size=50,
-        epochs=EPOCHS[config.data] if config.epochs is None else config.epochs,
-        schedule=models.Schedule("cosine", factor=0.05),
-    )
-    recipe = models.Recipe(f"images-{network.family}", QUESTION, network, data.name, training)
-    return models.trained(recipe, seeds=config.seeds, data=data)
-
-
-def right_answers(model: models.HookedModel, data: models.Dataset) -> np.ndarray:
-    """Which images each network names rightly, bool `[seed, example]`."""
-    parts = [
-        (
-            model(data.inputs[start : start + AT_ONCE]).detach().argmax(-1)
-            == data.targets[start : start + AT_ONCE]
-        )
-        for start in range(0, len(data), AT_ONCE)
-    ]
-    return np.concatenate([part.cpu().numpy() for part in parts], axis=-1)
-
-
-def common_seeds(outcomes: Outcomes) -> tuple[int, ...]:
-    """The seeds that diverged in no training: comparisons are paired by seed."""
-    going = [outcome.trained.model.every_seed for outcome in outcomes.values()]
-    return tuple(seed for seed in going[0] if all(seed in some for some in going))
-
-
-def judged(outcomes: Outcomes, orders: Mapping[str, Images], seeds: tuple[int, ...]) -> PerSeed:
-    """Which test images these seeds' networks name rightly, in the middle and shifted."""
-    right = {}
-    for (name, order), outcome in outcomes.items():
-        model = outcome.trained.model
-        rows = [model.every_seed.index(seed) for seed in seeds]
-        for place, data in zip((CENTRED, SHIFTED), orders[order], strict=True):
-            right[name, order, place] = right_answers(model, data.test)[rows]
-    return right
-
-
-def on_own_shares(right: PerSeed) -> PerSeed:
-    """Each seed's accuracy on its own share of the test images, the same share whichever network is judged."""
-    shares = interp.disjoint_shares(*next(iter(right.values())).shape)
-    return {key: (rows & shares).sum(-1) / shares.sum(-1) for key, rows in right.items()}
 
 
 def equal(kinds: Mapping[str, Any]) -> list[interp.Evidence]:

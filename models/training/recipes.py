@@ -135,7 +135,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         _of_images(
             "lenet",
-            "2 convolutions of 6 and 16 kernels of 5x5, then 120-84-10, ReLU, Adam, on MNIST: a minute",
+            "2 convolutions of 6 and 16 kernels of 5x5, then 120-84-10, ReLU, Adam, on MNIST: under a minute",
             CNNConfig(
                 (28, 28),
                 (Convolution(6, 5, padding=2, pool=2), Convolution(16, 5, padding=2, pool=2)),

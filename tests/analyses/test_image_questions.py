@@ -11,8 +11,9 @@ import pytest
 import interp
 import models
 from analyses import do_images_need_convolutions as asked
-from analyses.do_images_need_convolutions import CENTRED, SAME, SHIFTED, SHUFFLED, Config
+from analyses import judging_images as judging
 from analyses.image_networks import CNN, DENSE, VIT, networks, parameters
+from analyses.judging_images import CENTRED, SAME, SHIFTED, SHUFFLED
 
 ACCURACY = {  # network: in the middle, shifted; then both with shuffled pixels
     CNN: (0.95, 0.50, 0.80, 0.21),
@@ -80,7 +81,7 @@ def test_what_is_gained_is_held_against_shuffled_pixels(accuracy: Any) -> None:
 def test_each_seed_is_judged_on_its_own_share_the_same_for_every_network() -> None:
     rows = np.random.default_rng(0).random((4, 40)) < 0.5
     right = {(CNN, SAME, CENTRED): rows, (DENSE, SAME, CENTRED): ~rows}
-    found = asked.on_own_shares(right)
+    found = judging.on_own_shares(right)
     assert found[CNN, SAME, CENTRED].shape == (4,)
     np.testing.assert_allclose(found[CNN, SAME, CENTRED] + found[DENSE, SAME, CENTRED], 1)
     shares = interp.disjoint_shares(4, 40)
@@ -104,26 +105,25 @@ def test_accuracy_by_distance_counts_the_larger_of_both_directions() -> None:
 
 
 def test_only_training_images_are_left_out_and_both_sets_hold_the_same_ones() -> None:
-    images = asked.load(Config(images=300))
+    images = judging.in_a_frame(models.load_data("digits"), 2, training=300)
     assert images.centred.split_counts() == {"network": 300, "probe": 397, "test": 400}
     assert images.centred.image_shape == images.shifted.image_shape == (12, 12)
     assert images.centred.examples["number"].equals(images.shifted.examples["number"])
     assert set(images.shifted.examples["shift_down"]) == {-2, -1, 0, 1, 2}
-    assert asked.load(Config(shift=1)).centred.image_shape == (10, 10)
 
 
 def test_the_rate_is_the_best_on_the_probe_split() -> None:
-    config = Config(seeds=2, images=100, epochs=1, rates=(1e-5, 1e-2))
-    data = asked.load(config).centred
-    outcome = asked.best_of_rates(config, models.MLPConfig((144, 8, 10)), data)
+    data = judging.in_a_frame(models.load_data("digits"), 2, training=100).centred
+    network = models.MLPConfig((144, 8, 10))
+    outcome = judging.best_of_rates(network, data, rates=(1e-5, 1e-2), epochs=1, seeds=2)
     assert outcome.rate == 1e-2
     assert outcome.by_rate[1e-2] > outcome.by_rate[1e-5]
 
 
 def test_a_seed_that_diverged_somewhere_is_left_out_everywhere() -> None:
-    def outcome(*seeds: int) -> asked.Outcome:
+    def outcome(*seeds: int) -> judging.Outcome:
         network = models.MLP(models.MLPConfig((4, 3)), seeds=seeds)
-        return asked.Outcome(models.Trained(network, pd.DataFrame(), ()), 0.1, {0.1: 0.5})
+        return judging.Outcome(models.Trained(network, pd.DataFrame(), ()), 0.1, {0.1: 0.5})
 
     outcomes = {(CNN, SAME): outcome(3, 4, 5), (DENSE, SAME): outcome(3, 5)}
-    assert asked.common_seeds(outcomes) == (3, 5)
+    assert judging.common_seeds(outcomes) == (3, 5)
