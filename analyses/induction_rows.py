@@ -73,10 +73,7 @@ def pairs(data: models.Dataset, *, tokens: range) -> Iterator[Pair]:
     """The three pairs of every row; x is drawn from its block, z from `tokens`. Blocks have 4 tokens or more."""
     import torch
 
-    from models.seeds import generator
-
-    period = torch.tensor(data.examples["period"].to_numpy())
-    here = (torch.rand(len(data), generator=generator(0, "question")) * (period - 3)).long()
+    here = questioned(data)
     x, a, u, b = (data.inputs.gather(1, (here + steps)[:, None]) for steps in range(4))
     before = torch.arange(data.inputs.shape[1]) < data.inputs.shape[1] - 1
     rows, question = (torch.where(before, data.inputs, asked) for asked in (x, u))
@@ -85,6 +82,23 @@ def pairs(data: models.Dataset, *, tokens: range) -> Iterator[Pair]:
     content = torch.where(rows == a, z, rows)
     for name, source, answer in (("question", question, b), ("place", place, b), ("content", content, z)):
         yield Pair(name, rows, source, a[:, 0], answer[:, 0])
+
+
+def questioned(data: models.Dataset) -> Tensor:
+    """The place of x in each row's block, `[example]`: by lot; where possible the token before the end is not x or u.
+
+    (The end itself would else stand behind an earlier occurrence.)
+    """
+    import torch
+
+    from models.seeds import generator
+
+    blocks, before = data.inputs, data.inputs[:, -2:-1]
+    places = torch.arange(blocks.shape[1] - 3)
+    beyond = places >= torch.tensor(data.examples["period"].to_numpy())[:, None] - 3
+    unclear = (blocks[:, :-3] == before) | (blocks[:, 2:-1] == before)
+    chance = torch.rand(beyond.shape, generator=generator(0, "question"))
+    return (chance - unclear.float() - 2 * beyond.float()).argmax(dim=1)
 
 
 def unused(rows: Tensor, tokens: range) -> Tensor:

@@ -54,7 +54,7 @@ def last_vector(readers: Readers) -> list[interp.Evidence]:
 
 
 def read_off(model: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """How far the unembedded stream of a position, and of the one before, is from its logits, `[*seed, example, pos]`."""
+    """How far a position's unembedded stream, and the one before's, are from its logits, `[*seed, example, pos]`."""
     import torch
 
     stream = interp.capture(model, tokens, NORMALISED).tensor(NORMALISED)

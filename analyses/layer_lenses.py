@@ -66,7 +66,8 @@ def through_layers(lenses: Lenses) -> list[interp.Evidence]:
     nothing = lenses.without_reading()
     closer = [
         interp.Evidence(
-            f"What enters layer {after} says more of the network's next token than what enters layer {before}.",
+            f"What enters layer {after} says more of the network's next token than what enters layer {before}, and "
+            "than how often tokens occur.",
             NOSTALGEBRAIST,
             f"KL(output || {lens}), in nats",
             lenses.of(lens, after),
@@ -78,7 +79,8 @@ def through_layers(lenses: Lenses) -> list[interp.Evidence]:
     ]
     translated = [
         interp.Evidence(
-            f"Translated, what enters layer {layer} says more of the network's next token than read as it is.",
+            f"Translated, what enters layer {layer} says more of the network's next token than read as it is, and than "
+            "how often tokens occur.",
             BELROSE,
             "KL(output || tuned lens), in nats",
             lenses.of("tuned lens", layer),

@@ -24,7 +24,7 @@ Pattern = Float[Tensor, "*seed example head query_pos key_pos"]
 OfHeads = Float[Tensor, "*seed example head"]
 
 
-def prefix_matching(pattern: Pattern, tokens: Int64[Tensor, "example query_pos"]) -> OfHeads:
+def prefix_matching(pattern: Pattern, tokens: Int64[Tensor, "row pos"]) -> OfHeads:
     """The weight on what followed the current token before, mean over the positions whose token occurred before.
 
     Raises `Refused` where an example repeats no token: it has no such position.

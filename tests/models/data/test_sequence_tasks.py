@@ -12,7 +12,7 @@ from models.data.catalogue import CATALOGUE
 from models.data.dataset import Dataset
 from models.data.digits import load_data
 from models.data.modular import modular_addition
-from models.data.recall import induction, key_value_recall
+from models.data.recall import induction, induction_in_runs, key_value_recall
 from models.data.sequences import adding_problem, copy_task
 from models.data.validation import NOT_ASKED
 from models.refusals import Refused
@@ -23,6 +23,7 @@ TASKS: dict[str, Callable[[int], Dataset]] = {
     "copy": lambda seed: copy_task(splits=SMALL, seed=seed),
     "recall": lambda seed: key_value_recall(20, splits=SMALL, seed=seed),
     "induction": lambda seed: induction(splits=SMALL, seed=seed),
+    "induction in runs": lambda seed: induction_in_runs(splits=SMALL, seed=seed),
 }
 
 
@@ -123,6 +124,39 @@ def test_no_distance_back_gives_the_answer_in_every_row() -> None:
         ).sum() / asked.sum() < 0.3  # a block of 6 or 12 returns after 12
 
 
+def test_runs_of_a_block_are_asked_inside_and_their_answer_stands_in_the_block() -> None:
+    data = induction_in_runs(24, vocabulary=12, periods=(4, 8), runs=(2, 3), splits=SMALL)
+    for row, targets, period in zip(data.inputs, data.targets, data.examples["period"], strict=True):
+        block, after = row[:period].tolist(), row[period:].tolist()
+        assert len(set(block)) == period
+        assert after[0] == 12
+        runs = [run.split() for run in " ".join(map(str, after)).split("12")[1:]]
+        places = [[block.index(int(token)) for token in run] for run in runs]
+        assert all(run == list(range(run[0], run[0] + len(run))) for run in places if run)
+        assert all(2 <= len(run) <= 3 for run in places[:-1])  # the row's end cuts the last run off
+        assert (targets[:period] == NOT_ASKED).all()
+        for pos in range(period, 23):
+            inside = row[pos] != 12 and row[pos + 1] != 12
+            assert targets[pos] == (row[pos + 1] if inside else NOT_ASKED)
+    assert set(data.examples["period"]) == {4, 5, 6, 7, 8}
+
+
+def not_seen_for_longest(data: Dataset) -> float:
+    """How often the right answer is the token, of those seen, whose last place lies furthest back."""
+    right = asked = 0
+    for row, targets in zip(data.inputs.tolist(), data.targets.tolist(), strict=True):
+        for pos in (pos for pos, target in enumerate(targets) if target != NOT_ASKED):
+            last_seen = {token: place for place, token in enumerate(row[: pos + 1])}
+            right += min(last_seen, key=last_seen.__getitem__) == targets[pos]
+            asked += 1
+    return right / asked
+
+
+def test_counting_answers_where_a_block_is_repeated_and_not_where_runs_of_it_are() -> None:
+    assert not_seen_for_longest(induction(24, splits=(200, 1, 1))) == 1.0
+    assert not_seen_for_longest(induction_in_runs(24, splits=(200, 1, 1))) < 0.4
+
+
 def test_every_addition_is_there_once() -> None:
     data = modular_addition(7)
     assert sorted(data.inputs[:, :2].tolist()) == [[a, b] for a in range(7) for b in range(7)]
@@ -140,6 +174,8 @@ def test_every_addition_is_there_once() -> None:
         (lambda: key_value_recall(7, pairs=3), "3 pairs and the question take 8 positions; given length 7"),
         (lambda: key_value_recall(pairs=9, keys=8), "keys is a whole number from 9; given 8"),
         (lambda: induction(8, periods=(4, 8)), r"below the length \(8\)"),
+        (lambda: induction_in_runs(8, periods=(4, 6)), r"leave 3 positions of the length \(8\)"),
+        (lambda: induction_in_runs(runs=(1, 3)), "runs are of 2 tokens or more"),
         (lambda: modular_addition(1), "modulus is a whole number from 2"),
     ],
 )
