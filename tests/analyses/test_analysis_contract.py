@@ -26,6 +26,8 @@ SMALLER: dict[str, dict[str, Any]] = {
     "do_images_need_convolutions": {"seeds": 4, "images": 200, "epochs": 2},
     "where_are_facts": {"seeds": 4, "steps": 50, "planting_steps": 100},
     "which_method_finds_planted_facts": {"seeds": 4, "planting_steps": 100},
+    "how_is_the_next_token_chosen": {"seeds": 2, "rows": 100, "epochs": 1, "steps": 4},
+    "what_does_attention_move": {"seeds": 2, "rows": 100, "epochs": 1, "judged": 24},
     "what_does_cross_attention_align": {"seeds": 4, "pairs": 200, "width": 8, "epochs": 3},
     "who_remembers_longest": {
         "seeds": 2,
