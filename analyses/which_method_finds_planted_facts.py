@@ -320,7 +320,24 @@ def figures(board: pd.DataFrame, config: Config) -> dict[str, Any]:
             caption="The methods named beforehand, the floor (random), the leak and the oracle, tier by tier.",
             lines={"luck": 0.5},
         ),
-    }
+    } | {f"leaderboard_{tier.replace(' ', '_')}": grid(board, tier) for tier in tiers}
+
+
+def grid(board: pd.DataFrame, tier: Tier) -> Any:
+    """Methods down, planted components across: the mean AUROC over seeds; blank where a method cannot see."""
+    import xarray
+
+    wide = board[board["tier"] == tier].pivot_table(
+        index="method", columns="component", values="auroc", sort=False
+    )
+    wide = wide.loc[wide.mean(axis=1).sort_values(ascending=False).index]
+    axes = {"method": list(wide.index), "planted": list(wide.columns)}
+    return interp.heatmap(
+        xarray.DataArray(wide.to_numpy(), coords=axes, dims=list(axes)),
+        measure="AUROC, mean over seeds",
+        caption=f"The leaderboard ({tier}): where facts were planted across, methods down, the best first. Blank: the "
+        "method cannot see that component.",
+    )
 
 
 def sentence(method: str) -> str:
