@@ -175,11 +175,14 @@ def notes(config: Config, found: Found) -> list[str]:
         unequal({kind: one.parameters for kind, one in part.items()}) for part in (found.adding, found.recall)
     )
     rates = ", ".join(f"{FAMILIES[kind]} {one.rate:g}" for kind, one in found.recall.items())
+    adder = found.adding["transformer"]
+    placed = dict(adder.model.named_parameters())["pos_embed.W_pos"][0].numel() / adder.parameters
     said = [
         f"Parameters, all counted: on the adding problem {sizes['adding']}; on recall {sizes['recall']}. The largest "
         f"is at most {apart:.1%} above the smallest.",
-        "Of the transformer that adds, most parameters are position embeddings; it sees both ways, its answer is read "
-        "from a token before the row, and each position is a patch of 2x2 (number and mark above two zeros).",
+        f"Of the transformer that adds, {placed:.0%} of the parameters are position embeddings; it sees both ways, its "
+        "answer is read from a token before the row, and each position is a patch of 2x2 (number and mark above two "
+        "zeros).",
         f"Adding: Adam, 0.005 halved every 1,500 steps, batches of 32, {8 * -(-config.adding_rows // 32):,} steps, for "
         "all alike: the settings at which an LSTM of 8 units is known to learn it, chosen for no other network.",
         f"Recall: {PAIRS} pairs of 4 keys and 4 values, {config.recall_length} positions, embeddings of {EMBEDDED} "

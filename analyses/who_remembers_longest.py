@@ -67,9 +67,9 @@ class Config:
             adding_length=20,
             adding_rows=1_600,
             recall_length=16,
-            recall_rows=1_500,
-            recall_epochs=6,
-            order_rows=1_500,
+            recall_rows=1_000,
+            recall_epochs=4,
+            order_rows=1_000,
         )
 
     @property
