@@ -36,27 +36,33 @@ def key_value_recall(
     pairs: int = 3,
     keys: int = 8,
     values: int = 8,
+    joined: bool = False,
     splits: Counts = CATALOGUE["recall"].splits,
     seed: int = 0,
 ) -> Dataset:
     """Rows of `length` tokens that end in `ask` and a key; the target is that key's value, due at the last position.
 
-    Tokens are the keys, the values, `noise`, `ask`. `examples` has `lag`, `key_pos` and `value_pos` of the pair asked
-    for.
+    Tokens are the keys, the values, `noise`, `ask`. `joined`: a key and its value are one token, at one position, and
+    these tokens stand behind the others; then one look back is enough, with two tokens it takes one look at the key and
+    one at what comes after it. `examples` has `lag`, `key_pos` and `value_pos` of the pair asked for.
     """
     for name, value, least in (("pairs", pairs, 1), ("keys", keys, pairs), ("values", values, 2)):
         at_least(name, value, least)
-    if length < 2 * pairs + 2:
+    each = 1 if joined else 2
+    if length < each * pairs + 2:
         raise Refused(
-            f"{pairs} pairs and the question take {2 * pairs + 2} positions; given length {length}."
+            f"{pairs} pairs and the question take {each * pairs + 2} positions; given length {length}."
         )
     randomness, count = generator(seed, "key-value recall", length, pairs), sum(splits)
-    places = _places(count, length - 2, pairs, randomness)
+    places = _places(count, length - 2, pairs, randomness, each=each)
     named = torch.rand(count, keys, generator=randomness).argsort(dim=1)[:, :pairs]
     said = torch.randint(keys, keys + values, (count, pairs), generator=randomness)
     asked = torch.randint(pairs, (count, 1), generator=randomness)
     tokens = torch.full((count, length), keys + values)
-    tokens.scatter_(1, places, named).scatter_(1, places + 1, said)
+    if joined:
+        tokens.scatter_(1, places, keys + values + 2 + named * values + said - keys)
+    else:
+        tokens.scatter_(1, places, named).scatter_(1, places + 1, said)
     tokens[:, -2] = keys + values + 1
     tokens[:, -1:] = named.gather(1, asked)
     at = places.gather(1, asked)[:, 0].numpy()
@@ -65,21 +71,23 @@ def key_value_recall(
             "split": split_in_order(*splits),
             "answer_pos": length - 1,
             "key_pos": at,
-            "value_pos": at + 1,
-            "lag": length - 2 - at,
+            "value_pos": at + each - 1,
+            "lag": length - each - at,
         }
     )
-    words = [*(f"k{number}" for number in range(keys)), *(f"v{number}" for number in range(values))]
+    words = [f"k{number}" for number in range(keys)] + [f"v{number}" for number in range(values)]
+    words += ["noise", "ask"]
+    words += [f"k{key}v{value}" for key in range(keys) for value in range(values)] if joined else []
     return Dataset(
         "recall",
         tokens,
         said.gather(1, asked)[:, 0],
         examples,
         None,
-        keys + values + 2,
+        len(words),
         f"Key-value recall: {pairs} pairs in {length} positions, seed {seed}",
         mask=torch.ones_like(tokens, dtype=torch.bool),
-        tokenizer=WordTokenizer((*words, "noise", "ask")),
+        tokenizer=WordTokenizer(tuple(words)),
     )
 
 
@@ -175,10 +183,14 @@ def _walk(
     return torch.stack(places, dim=1)
 
 
-def _places(count: int, room: int, pairs: int, randomness: torch.Generator) -> Int64[Tensor, "example pair"]:
+def _places(
+    count: int, room: int, pairs: int, randomness: torch.Generator, *, each: int
+) -> Int64[Tensor, "example pair"]:
     """Where pairs begin, in order: any choice of places where no two overlap is as likely as any other.
 
-    Seen as one item each, pairs and noise are shuffled; each pair then moves what is behind it on by one.
+    Seen as one item each, pairs (of `each` tokens) and noise are shuffled; each pair then moves what is behind it on by
+    what it is longer than one.
     """
-    items = torch.rand(count, room - pairs, generator=randomness).argsort(dim=1)[:, :pairs]
-    return items.sort(dim=1).values + torch.arange(pairs)
+    more = each - 1
+    items = torch.rand(count, room - more * pairs, generator=randomness).argsort(dim=1)[:, :pairs]
+    return items.sort(dim=1).values + more * torch.arange(pairs)

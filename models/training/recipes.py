@@ -19,6 +19,7 @@ from models.networks.cnn_config import CNNConfig, Convolution
 from models.networks.families import NetworkConfig
 from models.networks.mlp_config import MLPConfig
 from models.networks.recurrent_config import CellName, RecurrentConfig
+from models.networks.seq2seq_config import Seq2SeqConfig
 from models.networks.transformer_config import TransformerConfig
 from models.networks.vit_config import ViTConfig
 from models.refusals import Refused, unknown
@@ -113,6 +114,18 @@ def _characters(data: str, *, vocabulary: int, units: int, epochs: int) -> Recip
     return Recipe(f"{data}-gru", f"GRU of {units} units, {data} by character", network, data, training)
 
 
+def _translating(data: str, network: Seq2SeqConfig) -> Recipe:
+    training = TrainingConfig(
+        "cross_entropy",
+        Optimizer("adam", rate=5e-3),
+        batch_size=50,
+        epochs=20,
+        schedule=Schedule("cosine", factor=0.05),
+    )
+    about = f"encoder-decoder of 1 layer each, d_model {network.d_model}, on pairs of sentences ({data})"
+    return Recipe(data, about, network, data, training)
+
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -192,6 +205,8 @@ RECIPES: dict[str, Recipe] = {
             "induction",
             TrainingConfig("cross_entropy", Optimizer("adam", rate=2e-3), batch_size=50, epochs=15),
         ),
+        _translating("reordering", Seq2SeqConfig(27, 9, 29, 10, d_model=32, d_mlp=64)),
+        _translating("translation", Seq2SeqConfig(732, 4, 964, 7)),
         _characters("names", vocabulary=28, units=64, epochs=5),
         _characters("places", vocabulary=39, units=64, epochs=40),
         _characters("shakespeare", vocabulary=65, units=128, epochs=3),

@@ -23,6 +23,7 @@ from models.refusals import Refused as ModelsRefused
 HEAVY = {"torch", "transformer_lens", "sklearn", "matplotlib"}
 COMPARING = ("Value minus control", "Control minus value")
 SMALLER: dict[str, dict[str, Any]] = {
+    "what_do_cheaper_attentions_lose": {"seeds": 4, "length": 18, "pairs": 4, "rows": 200, "epochs": 2},
     "do_images_need_convolutions": {"seeds": 4, "images": 200, "epochs": 2},
     "where_are_facts": {"seeds": 4, "steps": 50, "planting_steps": 100},
     "which_method_finds_planted_facts": {"seeds": 4, "planting_steps": 100},

@@ -83,6 +83,19 @@ def test_the_value_of_the_key_asked_for_is_the_answer() -> None:
         assert ((row[:-2] < 8).sum(), (row[:-2] == 16).sum()) == (3, 16)
 
 
+def test_a_key_and_its_value_may_be_one_token() -> None:
+    data = key_value_recall(9, pairs=2, keys=3, values=2, joined=True, splits=SMALL)
+    assert data.tokenizer is not None
+    for row, target, lag in zip(
+        data.inputs.tolist(), data.targets.tolist(), data.examples["lag"], strict=True
+    ):
+        words = data.tokenizer.tokens(row)
+        assert words.count("noise") == 5
+        assert words[-2] == "ask"
+        assert words[8 - lag] == words[-1] + data.tokenizer.tokens([target])[0]
+    assert set(data.examples["lag"]) == set(range(2, 9))
+
+
 def test_places_do_not_tell_which_pair_is_asked_for() -> None:
     """Of the pairs whose key stands at a place, one in three is asked for, wherever the place is."""
     data = key_value_recall(20, pairs=3, splits=(20_000, 1, 1))

@@ -1,0 +1,115 @@
+"""Networks with one kind of attention each, and what they recall: the networks of `what_do_cheaper_attentions_lose`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import models
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from analyses.what_do_cheaper_attentions_lose import Config
+
+    Numbers = NDArray[np.float64]
+
+HEADS, VALUES, BATCH = 4, 4, 50
+TIMES, TEST_ROWS = (1, 2, 4), 2_000
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """What one kind of attention recalls: `right [seed, row]` by how many times as long rows are, and untrained."""
+
+    network: models.TransformerConfig
+    right: Mapping[int, NDArray[np.bool_]]
+    untrained: NDArray[np.bool_]
+    parameters: int
+
+
+def rows_of(config: Config, *, times: int = 1, splits: tuple[int, int, int] | None = None) -> models.Dataset:
+    """Rows `times` as long as those that train, with as many pairs; longer ones from another seed."""
+    return models.key_value_recall(
+        times * config.length,
+        pairs=config.pairs,
+        keys=config.pairs + 4,
+        values=VALUES,
+        joined=True,
+        splits=splits or (config.rows, 100, TEST_ROWS),
+        seed=times - 1,
+    )
+
+
+def longer_rows(config: Config, times: int) -> models.Dataset:
+    """The rows that the networks are asked in."""
+    return rows_of(config, times=times, splits=None if times == 1 else (0, 0, TEST_ROWS)).test
+
+
+def networks(config: Config, data: models.Dataset) -> dict[str, models.TransformerConfig]:
+    """One layer of attention of each kind, without MLP and without positions."""
+    kinds: dict[str, dict[str, Any]] = {
+        "exact": {},
+        "grouped-query": {"key_heads": 2},
+        "multi-query": {"key_heads": 1},
+        "window": {"window": config.window},
+        "linear": {"attention": "linear"},
+    }
+    return {
+        kind: models.TransformerConfig(
+            data.classes,
+            max(TIMES) * config.length,
+            layers=1,
+            d_model=16,
+            heads=HEADS,
+            d_mlp=0,
+            positions="none",
+            **changes,
+        )
+        for kind, changes in kinds.items()
+    }
+
+
+def recalled(
+    kind: str,
+    network: models.TransformerConfig,
+    data: models.Dataset,
+    *,
+    tests: Mapping[int, models.Dataset],
+    config: Config,
+) -> Recalled:
+    """Trains one kind and asks it."""
+    training = models.TrainingConfig(
+        "cross_entropy",
+        models.Optimizer("adam", rate=config.rate, beta2=0.99),
+        batch_size=BATCH,
+        epochs=config.epochs,
+        schedule=models.Schedule("cosine", factor=0.05),
+    )
+    recipe = models.Recipe(f"recall-{kind}", "recalls values of keys", network, data.name, training)
+    model = models.trained(recipe, seeds=config.seeds, data=data).model
+    untrained = models.Transformer(network, seeds=model.every_seed)
+    size = sum(weights.numel() for weights in model.parameters()) // len(model.every_seed)
+    right = {times: answers_right(model, test) for times, test in tests.items()}
+    return Recalled(network, right, answers_right(untrained, tests[1]), size)
+
+
+def answers_right(model: Any, test: models.Dataset) -> NDArray[np.bool_]:
+    """Which rows each seed answers rightly, `[seed, row]`."""
+    import torch
+
+    with torch.no_grad():
+        parts = [
+            model(rows, at=test.inputs.shape[1] - 1)[:, :, 0].argmax(dim=-1)
+            for rows in (test.inputs[first : first + 500] for first in range(0, len(test), 500))
+        ]
+    return (torch.cat(parts, dim=1) == test.targets).numpy()
+
+
+def share(right: NDArray[np.bool_], shares: NDArray[np.bool_], rows: Any = None) -> Numbers:
+    """The share right on each seed's own rows, of those chosen."""
+    chosen = shares if rows is None else shares & rows
+    return np.array([ours[own].mean() for ours, own in zip(right, chosen, strict=True)])
