@@ -49,8 +49,9 @@ class Subject:
 
     def per_unit(self, values: xr.DataArray) -> Numbers:
         """The mean of `[(seed), example]` over each unit's own examples, `[unit]`."""
-        total: Numbers = np.where(self.shares, self._of_units(values), 0.0).sum(axis=-1)
-        return total / self.shares.sum(axis=-1)
+        total = np.where(self.shares, self._of_units(values), 0.0).sum(axis=-1)
+        mean: Numbers = total / self.shares.sum(axis=-1)
+        return mean
 
     def largest(self, values: xr.DataArray) -> Numbers:
         """The largest of `[(seed), example]`, none below 0, over each unit's own examples, `[unit]`."""
