@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,17 @@ import torch
 
 import models
 from analyses import aligning
-from analyses.what_does_cross_attention_align import Config, encoder_decoder, pairs_of, size, without_source
+from analyses.what_does_cross_attention_align import (
+    Config,
+    answer,
+    encoder_decoder,
+    pairs_of,
+    size,
+    without_source,
+)
 from models.data.pairs import PairTokenizer, pair_dataset
 from models.data.tokenizers import WordTokenizer
+from models.refusals import BadFile
 
 SPECIAL: Any = ("<pad>", "<bos>", "<unk>")
 BOTH = np.ones((1, 2), dtype=bool)
@@ -113,3 +122,12 @@ def test_the_network_without_a_source_has_as_many_parameters() -> None:
     network = encoder_decoder(config, pairs_of(config))
     with_source, without = models.Seq2Seq(network), models.Transformer(without_source(network))
     assert abs(size(with_source) / size(without) - 1) < 0.01
+
+
+def test_without_the_english_french_pairs_it_says_which_file_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("INTERP_DATA_DIR", raising=False)
+    monkeypatch.setenv("INTERP_CACHE_DIR", str(tmp_path))
+    with pytest.raises(BadFile, match=r"tatoeba/eng-fra-5000\.txt is not here"):
+        answer(Config(data="tatoeba"))
