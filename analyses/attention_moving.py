@@ -41,11 +41,21 @@ def moving(subject: Subject, *, layer: int) -> Found:
     rises = {pair.name: rises_of(subject, subject.model, pair, layer) for pair in found}
     luck = {pair.name: rises_of(subject, subject.untrained, pair, layer) for pair in found}
     evidence = [
-        _apart("Patterns carry which token is asked for, values do not", "question", "pattern", rises, luck),
-        _apart("Patterns carry where the answer stands, values do not", "place", "pattern", rises, luck),
-        _apart("Values carry what the answer is, patterns do not", "content", "v", rises, luck),
-        _against("Queries carry which token is asked for, keys and values do not", "question", "q", rises),
-        _against("Keys carry where the answer stands, queries and values do not", "place", "k", rises),
+        _apart(
+            "Patterns carry more of which token is asked for than values do",
+            "question",
+            "pattern",
+            rises,
+            luck,
+        ),
+        _apart(
+            "Patterns carry more of where the answer stands than values do", "place", "pattern", rises, luck
+        ),
+        _apart("Values carry more of what the answer is than patterns do", "content", "v", rises, luck),
+        _against(
+            "Queries carry more of which token is asked for than keys or values do", "question", "q", rises
+        ),
+        _against("Keys carry more of where the answer stands than queries or values do", "place", "k", rises),
     ]
     return Found(
         evidence,

@@ -199,7 +199,7 @@ def says_it(subject: Subject) -> interp.Evidence:
     own = picked(scores, best)
     units = len(subject.shares)
     return interp.Evidence(
-        "The head that looks for what followed before also says what it looks at.",
+        "The head that looks for what followed before says what it looks at, more than other heads do.",
         OLSSON,
         "copying score: share of the vocabulary that the head raises less than the token it looks at",
         subject.per_unit(own),
