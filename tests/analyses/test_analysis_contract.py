@@ -38,14 +38,6 @@ SMALLER: dict[str, dict[str, Any]] = {
         "recall_epochs": 1,
         "order_rows": 100,
     },
-    "who_remembers_longest": {
-        "seeds": 2,
-        "adding_length": 12,
-        "adding_rows": 64,
-        "recall_rows": 100,
-        "recall_epochs": 1,
-        "order_rows": 100,
-    },
 }
 
 
