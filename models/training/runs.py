@@ -149,6 +149,11 @@ def run_tokenizer(folder: Path | str, recipe: Recipe) -> Tokenizer:
     """
     run = Path(folder)
     record = read_record(run / "recipe.json")
+    if recipe.network.reads == "token pairs":
+        raise Refused(
+            f"{run} was trained on pairs, {recipe.data!r}: its networks write a target for a source and go on with no "
+            "text. Use models.translate."
+        )
     if recipe.network.reads != "tokens" or "tokenizer" not in record:
         raise Refused(
             f"{run} was trained on {recipe.data!r}, which is not spelt with a tokenizer: it has no text."

@@ -127,6 +127,14 @@ def test_folders_without_networks_are_named(
     assert explained in done.err
 
 
+def test_a_run_on_pairs_is_told_to_translate(cli: Interp, tmp_path: Path) -> None:
+    run = tmp_path / "pairs"
+    cli("train", "reordering", "--seeds", 1, "--epochs", 0, "--out", run, "--quiet")
+    done = cli("generate", run, "the cat sees a dog")
+    assert (done.code, done.out) == (2, "")
+    assert "Use models.translate" in done.err
+
+
 @pytest.mark.real_data
 def test_a_pretrained_folder_tells_its_story(cli: Interp, data_dir: Path) -> None:
     done = cli("generate", data_dir / "stories260K", "Once upon a time", "--tokens", 12)
