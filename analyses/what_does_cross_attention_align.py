@@ -35,21 +35,25 @@ SOURCE = "MIT 6.S191 lecture 2 and 3Blue1Brown, Deep Learning, chapter 6"
 MARGINS = {"words": 0.1, "sentences": 0.03}
 HEADS, LAYERS, BATCH = 4, 1, 50
 HELD_OUT = 500
+SUITED = {
+    "reordering": (32, 5e-3, 0.0),
+    "translation": (64, 3e-3, 1.0),
+}  # width, rate, weight decay: by probe split
 
 
 @dataclass(frozen=True)
 class Config:
     """`data`: reordering (made up) or tatoeba (English-French). `pairs`: how many train the networks, of those made up.
 
-    `width`: d_model. `error_rate`: the share of wrong verdicts aimed at among the decided ones.
+    `width` (d_model) and `rate`: instead of what suits the data. `error_rate`: the share of wrong verdicts aimed at among the decided ones.
     """
 
     data: Literal["reordering", "tatoeba"] = "reordering"
     seeds: int = 8
     pairs: int = 4_000
-    width: int = 32
+    width: int | None = None
     epochs: int = 20
-    rate: float = 5e-3
+    rate: float | None = None
     error_rate: float = 0.05
 
     @staticmethod
@@ -130,15 +134,16 @@ def encoder_decoder(config: Config, data: models.Dataset) -> models.Seq2SeqConfi
     assert entry.sources is not None
     assert entry.positions is not None
     positions, tokens = entry.sources
+    width = config.width or SUITED[data.name][0]
     return models.Seq2SeqConfig(
         tokens,
         positions,
         entry.classes,
         entry.positions - positions,
         layers=LAYERS,
-        d_model=config.width,
+        d_model=width,
         heads=HEADS,
-        d_mlp=2 * config.width,
+        d_mlp=2 * width,
     )
 
 
@@ -159,9 +164,10 @@ def size(model: models.HookedModel) -> int:
 
 def recipe(config: Config, network: Any, data: str) -> models.Recipe:
     """How either kind of network is trained."""
+    _, rate, decay = SUITED[data.removesuffix("-target")]
     training = models.TrainingConfig(
         "cross_entropy",
-        models.Optimizer("adam", rate=config.rate),
+        models.Optimizer("adamw", rate=config.rate or rate, weight_decay=decay),
         batch_size=BATCH,
         epochs=config.epochs,
         schedule=models.Schedule("cosine", factor=0.05),

@@ -114,10 +114,10 @@ def _characters(data: str, *, vocabulary: int, units: int, epochs: int) -> Recip
     return Recipe(f"{data}-gru", f"GRU of {units} units, {data} by character", network, data, training)
 
 
-def _translating(data: str, network: Seq2SeqConfig) -> Recipe:
+def _translating(data: str, network: Seq2SeqConfig, *, decay: float) -> Recipe:
     training = TrainingConfig(
         "cross_entropy",
-        Optimizer("adam", rate=5e-3),
+        Optimizer("adamw", rate=3e-3, weight_decay=decay),
         batch_size=50,
         epochs=20,
         schedule=Schedule("cosine", factor=0.05),
@@ -205,8 +205,8 @@ RECIPES: dict[str, Recipe] = {
             "induction",
             TrainingConfig("cross_entropy", Optimizer("adam", rate=2e-3), batch_size=50, epochs=15),
         ),
-        _translating("reordering", Seq2SeqConfig(27, 9, 29, 10, d_model=32, d_mlp=64)),
-        _translating("translation", Seq2SeqConfig(732, 4, 964, 7)),
+        _translating("reordering", Seq2SeqConfig(27, 9, 29, 10, d_model=32, d_mlp=64), decay=0.0),
+        _translating("translation", Seq2SeqConfig(732, 4, 964, 7, d_mlp=128), decay=1.0),
         _characters("names", vocabulary=28, units=64, epochs=5),
         _characters("places", vocabulary=39, units=64, epochs=40),
         _characters("shakespeare", vocabulary=65, units=128, epochs=3),
