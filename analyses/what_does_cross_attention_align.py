@@ -45,7 +45,8 @@ SUITED = {
 class Config:
     """`data`: reordering (made up) or tatoeba (English-French). `pairs`: how many train the networks, of those made up.
 
-    `width` (d_model) and `rate`: instead of what suits the data. `error_rate`: the share of wrong verdicts aimed at among the decided ones.
+    `width` (d_model) and `rate`: instead of what suits the data. `error_rate`: the share of wrong verdicts aimed at
+    among the decided ones.
     """
 
     data: Literal["reordering", "tatoeba"] = "reordering"
