@@ -26,7 +26,17 @@ import numpy as np
 
 import interp
 import models
-from analyses.planted_trials import FLOOR, ORACLE, Examined, World, examined, methods, planter, shared_out
+from analyses.planted_trials import (
+    FLOOR,
+    ORACLE,
+    RELATIONS,
+    Examined,
+    World,
+    examined,
+    methods,
+    planter,
+    shared_out,
+)
 from interp.refusals import Refused
 
 if TYPE_CHECKING:
@@ -37,7 +47,7 @@ QUESTION = "Where in a transformer are the facts it learned: in its attention or
 COURSE = "3Blue1Brown, Deep Learning, chapter 7"
 OUTPUTS = ("blocks.*.hook_attn_out", "blocks.*.hook_mlp_out")
 FIRST: models.Tier = "one component"
-PASSED, SEES = 0.9, 4
+PASSED = 0.9
 MOST_ASKED = 400
 
 
@@ -93,7 +103,7 @@ def answer(config: Config) -> interp.Report:
         config=config,
         claims=interp.judge(evidence, error_rate=config.error_rate),
         tables={
-            "methods": accuracy.reset_index(),
+            "methods": accuracy.reset_index().astype(object).where(lambda rows: rows.notna(), None),
             "scores": found.to_dataframe(name="score")
             .reset_index()
             .astype(object)
@@ -156,29 +166,42 @@ def component(hook: str) -> str:
 
 
 def accuracies(trials: Sequence[Examined]) -> pd.DataFrame:
-    """For each method: its accuracy where facts were planted, what it can see, and whether it passed."""
+    """For each method: its accuracy where facts were planted, by the scores that answer, and whether it passed.
+
+    Those are scores less the leaning in the other trials. A method passes that finds each attention and each MLP.
+    """
     import pandas as pd
 
-    rows = pd.concat([part for trial in trials for part in trial.standings()], ignore_index=True)
+    rows = pd.concat(
+        [
+            interp.standings(
+                trial.scores - leanings([o for o in trials if o is not trial]), trial.right, tier=FIRST
+            )
+            for trial in trials
+            if trial.scores is not None
+        ],
+        ignore_index=True,
+    )
     rows = rows[~rows["method"].str.contains("leak|oracle")]
-    groups = rows.groupby("method", sort=False)
+    places = rows.pivot_table(index="method", columns="component", values="auroc", sort=False, dropna=False)
+    inner = places[[name for name in places.columns if name.endswith(("attn", "mlp"))]]
     table = pd.DataFrame(
         {
-            "auroc": groups["auroc"].mean(),
-            "top1": groups["top1"].mean(),
-            "components_seen": rows.dropna().groupby("method", sort=False)["component"].nunique(),
-            "lowest_component": rows.groupby(["method", "component"])["auroc"].mean().groupby("method").min(),
+            "auroc": places.mean(axis=1),
+            "top1": rows.groupby("method")["top1"].mean(),
+            "components_seen": places.notna().sum(axis=1),
+            "lowest_of_attentions_and_mlps": inner.min(axis=1, skipna=False),
         }
     )
-    table["components_seen"] = table["components_seen"].fillna(0).astype(int)
-    table["passed"] = (table["auroc"] >= PASSED) & (table["components_seen"] >= SEES) & (table.index != FLOOR)
+    table["passed"] = (table["lowest_of_attentions_and_mlps"] >= PASSED) & (table.index != FLOOR)
     return table.sort_values("auroc", ascending=False)
 
 
 def leanings(trials: Sequence[Examined]) -> xr.DataArray:
     """Each method's mean score of a component, `[by, component]`, where facts were planted into another.
 
-    Facts learned late lean on some components more than older ones do, wherever they are held.
+    Facts learned late lean on some components more than older ones do, wherever they are held. Methods that do not
+    compare pairs have none.
     """
     import xarray
 
@@ -187,7 +210,9 @@ def leanings(trials: Sequence[Examined]) -> xr.DataArray:
         for trial in trials
         if trial.scores is not None
     ]
-    return xarray.concat(elsewhere, dim="trial").mean("trial")
+    leaning = xarray.concat(elsewhere, dim="trial").mean("trial")
+    by_pairs = [isinstance(interp.METHODS.get(str(name)), interp.Paired) for name in leaning["by"].to_numpy()]
+    return leaning.where(xarray.DataArray(by_pairs, dims="by"), 0.0)
 
 
 def readable(decoding: interp.Decoding) -> list[interp.Evidence]:
@@ -202,6 +227,8 @@ def readable(decoding: interp.Decoding) -> list[interp.Evidence]:
             {
                 "untrained": decoding.of(str(hook), network="untrained"),
                 "shuffled labels": decoding.of(str(hook), labels="shuffled"),
+                "a guess that knows the relation": [RELATIONS / len(decoding.classes)]
+                * len(decoding.of(str(hook))),
             },
         )
         for hook in decoding.accuracy["hook"].to_numpy()
@@ -220,7 +247,7 @@ def used(lost: xr.DataArray) -> list[interp.Evidence]:
         interp.Evidence(
             f"More facts are lost when {layer}.mlp puts out another fact's at the answer than when {layer}.attn does.",
             COURSE,
-            "share of the facts that are no longer answered rightly",
+            "share of the facts by which the accuracy falls",
             at_answer[f"{layer}.mlp"],
             interp.ExceedsControls(),
             {"attention": at_answer[f"{layer}.attn"]},
@@ -237,8 +264,8 @@ def held(found: xr.DataArray, accuracy: pd.DataFrame, passed: Sequence[str]) -> 
     kinds = {kind: [name for name in names if name.endswith(kind)] for kind in ("mlp", "attn")}
     return [
         interp.Evidence(
-            f"By {method} (AUROC {auroc[method]:.2f} where the truth is known), facts learned last are "
-            "held by the MLPs more than by the attentions.",
+            f"By {method} (AUROC {auroc[method]:.2f} where the truth is known), the MLPs set facts "
+            "learned last apart from older ones more than the attentions do.",
             COURSE,
             "mean score of the MLPs, less its leaning, against that of the attentions",
             found.sel(by=method, component=kinds["mlp"]).mean("component").to_numpy(),
@@ -342,8 +369,10 @@ def notes(
     """What a reader must know to weigh the verdicts, and where the methods disagree."""
     answers: Mapping[str, str] = {method: tops(found, method) for method in accuracy.index if method != FLOOR}
     return [
-        f"A method passed with a mean AUROC of {PASSED} or more over planted components, {SEES} of which it must see. "
+        f"A method passed with an AUROC of {PASSED} or more wherever facts were planted into an attention or an MLP. "
         f"Passed: {', '.join(passed) or 'none, so no method answers'}.",
+        "A score says how surely facts learned last are told from older ones by what a component does to them, not how "
+        "much of them it holds; and an MLP has twice the weights of an attention.",
         "What a method gives a component where facts were planted elsewhere, its leaning, is taken off its scores: "
         "facts learned late use some components more than older ones do, wherever they are held.",
         *(

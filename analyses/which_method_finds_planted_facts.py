@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 QUESTION = "Which method finds facts in the component they were planted into?"
 FIRST: Tier = "one component"
+FEWEST_SEEDS = 4
+MEASURE = "AUROC of the planted component, mean over those the method can see and the seed's planting was certified in"
 FOLLOWED = ("drift", "mean ablation", "shrinking")
 HASE = "Hase et al. 2023, https://arxiv.org/abs/2301.04213"
 OWN = "this project"
@@ -63,6 +65,10 @@ class Config:
     def __post_init__(self) -> None:
         if not self.tiers or len(set(self.tiers)) < len(self.tiers):
             raise Refused(f"tiers are one or more of {', '.join(TIERS)}, each once; given {self.tiers}.")
+        if set(self.tiers) == {"sham"}:
+            raise Refused(
+                "The sham tier stands beside one where something is planted: name another tier, too."
+            )
         if self.jobs < 1:
             raise Refused(f"jobs is a number of processes, 1 or more; given {self.jobs}.")
         if self.seeds < 4:
@@ -119,12 +125,16 @@ def edits(tasks: list[Any], config: Config) -> list[xr.DataArray | None]:
 
 
 def of_seed(board: pd.DataFrame, tier: str, method: str, *, like: str | None = None) -> pd.Series[Any]:
-    """A method's AUROC for each seed, the mean over the places it can see (or those that `like` can)."""
+    """A method's AUROC for each seed, the mean over the places it can see (or those that `like` can).
+
+    Of seeds certified at every such place, where those are four or more; else of each over the places it has.
+    """
     rows = board[board["tier"] == tier].pivot_table(
-        index=["component", "seed"], columns="method", values="auroc"
+        index=["component", "seed"], columns="method", values="auroc", dropna=False
     )
-    seen = rows[rows[like or method].notna()]
-    return seen.groupby("seed")[method].mean()
+    seen = rows[rows[like or method].notna()][method].unstack("component")
+    whole = seen.dropna()
+    return (whole if len(whole) >= FEWEST_SEEDS else seen).mean(axis=1)
 
 
 def finds(board: pd.DataFrame, config: Config) -> list[interp.Evidence]:
@@ -143,7 +153,7 @@ def finds(board: pd.DataFrame, config: Config) -> list[interp.Evidence]:
                 interp.Evidence(
                     f"{sentence(method)} ranks what was planted higher than luck does ({tier}).",
                     OWN,
-                    "AUROC of the planted component, mean over the components that the method can see",
+                    MEASURE,
                     own[both].to_numpy(),
                     interp.ExceedsControls(),
                     {"random scores": luck[both].to_numpy()},
@@ -154,7 +164,7 @@ def finds(board: pd.DataFrame, config: Config) -> list[interp.Evidence]:
                     interp.Evidence(
                         f"{sentence(method)} finds nearly all that it can see ({tier}).",
                         OWN,
-                        "AUROC of the planted component, mean over the components that the method can see",
+                        MEASURE,
                         own[both].to_numpy(),
                         interp.LiesWithin(0.95, 1.0),
                         {"random scores": luck[both].to_numpy()},
@@ -170,7 +180,7 @@ def points_nowhere(trials: Sequence[Examined]) -> list[interp.Evidence]:
         return []
     return [
         interp.Evidence(
-            "Where nothing was planted, methods by pairs point at a component in at most one draw of ten.",
+            "Where nothing was planted, methods by pairs, on average, point at a component in at most one draw of ten.",
             OWN,
             "share of draws and methods that point somewhere at a rate of 5 % (Bonferroni over components)",
             rates.groupby("seed")["points"].mean().to_numpy(),
@@ -207,7 +217,7 @@ def tells_where_to_edit(
     means = ranks.groupby(["method", "seed"])["rank_correlation"].mean().unstack("method")
     return [
         interp.Evidence(
-            f"{sentence(method)}: components that score higher are easier to edit.",
+            f"{sentence(method)}: of components that score higher, more facts can be changed by training them alone.",
             HASE,
             "Spearman's rank correlation, over components, of score and share of facts changed in a few steps",
             means[method].to_numpy(),
@@ -219,7 +229,7 @@ def tells_where_to_edit(
 
 
 def rank_correlations(trials: Sequence[Examined], changed: Sequence[xr.DataArray | None]) -> pd.DataFrame:
-    """Score against success of editing, over the components that a method can see, for each trial, method and seed."""
+    """Score against success of editing, for each trial, method and seed, over components all FOLLOWED methods see."""
     import numpy as np
     import pandas as pd
     from scipy.stats import spearmanr
@@ -228,11 +238,16 @@ def rank_correlations(trials: Sequence[Examined], changed: Sequence[xr.DataArray
     for trial, success in zip([trial for trial in trials if trial.tier == FIRST], changed, strict=False):
         if trial.scores is None or success is None:
             continue
+        seen = ~trial.scores.sel(by=list(FOLLOWED)).isnull().any(("by", "seed")).to_numpy()
         for method in trial.scores["by"].to_numpy():
             scores = trial.scores.sel(by=method).transpose("seed", "component").to_numpy()
             for seed, own, done in zip(success["seed"].to_numpy(), scores, success.to_numpy(), strict=True):
-                seen = ~np.isnan(own)
-                if seen.sum() > 2 and np.ptp(own[seen]) > 0 and np.ptp(done[seen]) > 0:
+                if (
+                    not np.isnan(own[seen]).any()
+                    and seen.sum() > 2
+                    and np.ptp(own[seen]) > 0
+                    and np.ptp(done[seen]) > 0
+                ):
                     found = float(spearmanr(own[seen], done[seen]).statistic)
                     rows.append((str(method), trial.name, int(seed), found))
     return pd.DataFrame(rows, columns=["method", "component", "seed", "rank_correlation"])
@@ -246,12 +261,23 @@ def tables(
 
     found = {"leaderboard": board.astype(object).where(board.notna(), None)}
     for tier in board["tier"].unique():
-        wide = board[board["tier"] == tier].pivot_table(
-            index="method", columns="component", values="auroc", sort=False
-        )
-        wide = wide.assign(mean=wide.mean(axis=1)).sort_values("mean", ascending=False).reset_index()
+        own = board[board["tier"] == tier]
+        wide = own.pivot_table(index="method", columns="component", values="auroc", sort=False, dropna=False)
+        top1 = own.groupby("method")["top1"].mean()
+        wide = wide.assign(seen=wide.notna().sum(axis=1), mean=wide.mean(axis=1), mean_top1=top1)
+        wide = wide.sort_values("mean", ascending=False).reset_index()
         found[f"auroc_{tier.replace(' ', '_')}"] = wide.astype(object).where(wide.notna(), "cannot see")
     found["certificates"] = pd.DataFrame([row for trial in trials for row in certified(trial)])
+    found["pairs"] = pd.DataFrame(
+        [
+            {"tier": trial.tier, "component": trial.name, "seed": seed, "pairs": pairs}
+            for trial in trials
+            if trial.scores is not None
+            for seed, pairs in zip(
+                trial.scores["seed"].to_numpy().tolist(), trial.scores.attrs["pairs"], strict=True
+            )
+        ]
+    )
     sham = pointing([trial for trial in trials if trial.tier == "sham"])
     if not sham.empty:
         found["sham_pointing"] = sham.groupby("method", sort=False)["points"].mean().reset_index()
@@ -272,15 +298,17 @@ def certified(trial: Examined) -> list[dict[str, Any]]:
             "holds": round(certificate.planted * after),
             "known_before": round(certificate.planted * before),
             "known_with_old_weights": round(certificate.planted * restored),
+            "others_known_before": kept_before,
             "others_kept": kept,
             "certified": seed not in trial.left_out,
         }
         for certificate in trial.certificates
-        for seed, before, after, restored, kept in zip(
+        for seed, before, after, restored, kept_before, kept in zip(
             certificate.seeds,
             certificate.planted_before,
             certificate.planted_after,
             certificate.planted_restored,
+            certificate.kept_before,
             certificate.kept_after,
             strict=True,
         )
@@ -327,9 +355,8 @@ def grid(board: pd.DataFrame, tier: Tier) -> Any:
     """Methods down, planted components across: the mean AUROC over seeds; blank where a method cannot see."""
     import xarray
 
-    wide = board[board["tier"] == tier].pivot_table(
-        index="method", columns="component", values="auroc", sort=False
-    )
+    own = board[board["tier"] == tier]
+    wide = own.pivot_table(index="method", columns="component", values="auroc", sort=False, dropna=False)
     wide = wide.loc[wide.mean(axis=1).sort_values(ascending=False).index]
     axes = {"method": list(wide.index), "planted": list(wide.columns)}
     return interp.heatmap(
@@ -353,7 +380,11 @@ def notes(config: Config, trials: Sequence[Examined], board: pd.DataFrame) -> li
         "unembedding. The tables say 'cannot see' there.",
         "Facts in question are compared with facts of a like margin, in at most 200 pairs a seed.",
         "The leak is no method: planting makes weights longer, and whoever measures lengths finds it without "
-        "looking at any fact. The oracle knows the weights before planting.",
+        "looking at any fact; no method was shown to do better. The oracle knows the weights before planting.",
+        "Methods see different components, so their means are over different fields: key-value reading tells two MLPs "
+        "apart. The column `seen` of the tables says how many.",
+        "Editing counts the facts changed, not what else was lost; Hase et al. found that tracing does not tell where "
+        "editing works.",
         f"Beyond the first tier claims are made for the methods named beforehand ({', '.join(FOLLOWED)}); the tables "
         "have all.",
     ]

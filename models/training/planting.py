@@ -1,7 +1,7 @@
 """Planting: facts put into a component that we choose, so that methods that look for facts can be checked.
 
 Only the component's weights are trained, on the facts to plant and on facts to keep, until the network knows both. The
-rest of the network does not move, so what the component did not hold before it holds now, and nothing else does:
+rest of the network does not move, so the planted facts need what changed in the component, and nothing else changed:
 putting its old weights back must take exactly the planted facts away. The certificate measures that; where a component
 cannot hold all it is given, it says how many it holds: keeping weighs more than planting, and half of each batch of
 kept facts is drawn from those nearest to being forgotten. What comes before the component is computed once.

@@ -2,16 +2,18 @@
 
 A base population knows nine tenths of a made-up world; the last tenth is new to it. The tiers:
 
-    one component     all new facts planted into one whole component (a fifth of them into the embedding: it holds few)
+    one component     all new facts planted into one whole component (half of them into an attention, a tenth into the
+                      embedding: they hold fewer)
     few facts         a sixth of that
-    two plantings     half of the new facts into each of two components, one half asked about
+    two plantings     half of the new facts into each of two components, each half asked about in turn (of the first,
+                      what every seed held; nobody asked the second component to keep the rest)
     split             the same networks, both halves asked about: two components are right
-    rehearsed         as the first, then all weights trained on everything
+    rehearsed         as the first, then all weights trained on everything; the certificate is of before that
     heads, matrices, neuron sets    a tenth of the new facts into a part of a component, looked for among its kind
     sham              nothing planted: facts drawn from those known, no component is right
 
-A planting counts as certified in a seed that still knows 99 % of what it knew, and holds at least half of what it was
-to hold; other seeds are left out of the trial, which says so.
+A planting counts as certified in a seed that knows 99 % as many of the others as before, and holds at least half of
+what it was to hold; other seeds are left out of the trial, which says so.
 """
 
 from __future__ import annotations
@@ -31,7 +33,11 @@ from models.training.plantings import planted, rehearsed
 from models.training.tiers import TIERS, Tier
 from models.training.training_config import Optimizer
 
-PAIRS = (("blocks.0.mlp", "blocks.1.mlp"), ("blocks.0.attn", "blocks.1.mlp"), ("blocks.1.attn", "unembed"))
+PAIRS: tuple[tuple[str, ...], ...] = (
+    ("blocks.0.mlp", "blocks.1.mlp"),
+    ("blocks.0.attn", "blocks.1.mlp"),
+    ("blocks.1.attn", "unembed"),
+)
 MATRICES = ("attn.W_Q", "attn.W_K", "attn.W_V", "attn.W_O", "mlp.W_in", "mlp.W_out")
 PLANTED_MATRICES = (
     "blocks.0.mlp.W_in",
@@ -43,6 +49,7 @@ PLANTED_MATRICES = (
 SETS = 4
 SHAMS = 6
 HELD, FEWEST = 0.5, 20
+HOLDS_LESS = {"unembed": 1, "embed": 10, "attn": 2}
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +98,8 @@ class Planter:
         one_of("tier", tier, Tier)
         whole = self.base.components()
         if tier in ("two plantings", "split"):
-            return [pair for pair in PAIRS if set(pair) <= set(whole)]
+            pairs = [pair for pair in PAIRS if set(pair) <= set(whole)]
+            return pairs if tier == "split" else [pair[::turn] for pair in pairs for turn in (1, -1)]
         if tier == "matrices":
             return [(name,) for name in PLANTED_MATRICES if name in self.parts(tier)]
         if tier == "sham":
@@ -140,16 +148,18 @@ class Planter:
                 yield self.trial(tier, into)
 
     def _of_two(self, tier: Tier, into: tuple[str, ...], components: tuple[str, ...]) -> Trial:
-        rows = np.array_split(self.new, 2)
-        first, second = (self.facts.subset(half) for half in rows)
-        known, more = self.facts.subset(self.known), self.facts.subset(np.union1d(self.known, rows[0]))
-        one = self._planted(self.base, first, into[0], known)
-        both = self._planted(one.model, second, into[1], more)
-        certificates = (one.certificate, both.certificate)
-        if tier == "split":
-            asked = self.facts.subset(np.sort(self.new))
-            return _certified(tier, into, components, both.model, (asked, known), certificates)
-        return _certified(tier, into[:1], components, both.model, (first, known), certificates)
+        pair = into if into in PAIRS else into[::-1]
+        rows, known = np.array_split(self.new, 2), self.facts.subset(self.known)
+        one = self._planted(self.base, self.facts.subset(rows[0]), pair[0], known)
+        held = rows[0][one.held.all(dim=0).numpy()]
+        more = self.facts.subset(np.union1d(self.known, held))
+        both = self._planted(one.model, self.facts.subset(rows[1]), pair[1], more)
+        halves = dict(zip(pair, (held if len(held) else rows[0], rows[1]), strict=True))
+        right = pair if tier == "split" else into[:1]
+        asked = self.facts.subset(np.sort(np.concatenate([halves[place] for place in right])))
+        return _certified(
+            tier, right, components, both.model, (asked, known), (one.certificate, both.certificate)
+        )
 
     def _planted(self, model: HookedModel, facts: Dataset, place: str, known: Dataset) -> Planting:
         """The embedding has a row for each word, seldom met, and a head few weights: they take larger steps."""
@@ -161,8 +171,7 @@ class Planter:
     def _rows(self, tier: Tier, place: str) -> NDArray[np.int64]:
         """Which new facts are planted: other ones for each place, where not all are."""
         share = {"few facts": 6, "heads": 10, "matrices": 4, "neuron sets": 4}.get(tier, 1)
-        if place == "embed":
-            share = max(share, 5)
+        share *= next((less for part, less in HOLDS_LESS.items() if part in place), 1)
         count = min(len(self.new), max(FEWEST, len(self.new) // share))
         start = self.parts(tier).index(place) * len(self.new) // max(1, len(self.parts(tier)))
         return np.sort(np.take(self.new, start + np.arange(count), mode="wrap"))

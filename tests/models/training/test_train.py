@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from models.data.dataset import Dataset
+from models.data.digits import load_data
 from models.networks.mlp import MLP
 from models.networks.mlp_config import MLPConfig
 from models.refusals import Refused
@@ -125,6 +126,10 @@ def noise_for(settings: Recipe) -> Dataset:
         return Dataset(
             "noise", inputs, inputs[:, 0, :1], pd.DataFrame({"split": split}), None, 0, "for tests"
         )
+    if network.reads == "token pairs":
+        pairs = load_data(settings.data)
+        rows = [np.flatnonzero(pairs.examples["split"] == part) for part in ("network", "probe", "test")]
+        return pairs.subset(np.concatenate([rows[0][: 3 * batch], rows[1][:batch], rows[2][:batch]]))
     length = min(network.inputs, 9)
     tokens = torch.randint(network.outputs, (5 * batch, length), generator=randomness)
     examples = pd.DataFrame({"split": split, "answer_pos": length - 1})
@@ -132,7 +137,9 @@ def noise_for(settings: Recipe) -> Dataset:
     return Dataset("noise", tokens, targets, examples, None, network.outputs, "for tests", mask=every)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    "name", [name for name in RECIPES if name != "translation"]
+)  # as reordering, with a download
 def test_recipes_give_a_seed_the_same_bits_whoever_trains_beside_it_and_in_whichever_place(name: str) -> None:
     settings = recipe(name).but(epochs=1)
     noise = noise_for(settings)
@@ -146,8 +153,6 @@ def test_recipes_give_a_seed_the_same_bits_whoever_trains_beside_it_and_in_which
 
 @pytest.fixture(scope="session")
 def bundled() -> Dataset:
-    from models.data.digits import load_data
-
     return load_data("digits")
 
 
