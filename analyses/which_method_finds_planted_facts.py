@@ -92,7 +92,12 @@ def answer(config: Config) -> interp.Report:
     board = leaderboard(trials)
     changed = edits([task for task in tasks if task[1] == FIRST], config)
 
-    evidence = [*finds(board, config), *points_nowhere(trials), *tells_where_to_edit(trials, changed)]
+    evidence = [
+        *finds(board, config),
+        *beats_the_leak(board, config),
+        *points_nowhere(trials),
+        *tells_where_to_edit(trials, changed),
+    ]
     return interp.Report(
         question=QUESTION,
         analysis="which_method_finds_planted_facts",
@@ -170,6 +175,27 @@ def finds(board: pd.DataFrame, config: Config) -> list[interp.Evidence]:
                         {"random scores": luck[both].to_numpy()},
                     )
                 )
+    return evidence
+
+
+def beats_the_leak(board: pd.DataFrame, config: Config) -> list[interp.Evidence]:
+    """Two plantings, one asked about: weights are longer in both places, so their length cannot tell which it is."""
+    tier: Tier = "two plantings"
+    evidence = []
+    for method in FOLLOWED if tier in config.tiers else ():
+        own, leak = of_seed(board, tier, method), of_seed(board, tier, LEAK, like=method)
+        both = own.index.intersection(leak.index)
+        if len(both) >= 2:
+            evidence.append(
+                interp.Evidence(
+                    f"{sentence(method)} ranks what is asked about higher than the weights' length does ({tier}).",
+                    OWN,
+                    MEASURE,
+                    own[both].to_numpy(),
+                    interp.ExceedsControls(),
+                    {LEAK: leak[both].to_numpy()},
+                )
+            )
     return evidence
 
 
@@ -380,7 +406,8 @@ def notes(config: Config, trials: Sequence[Examined], board: pd.DataFrame) -> li
         "unembedding. The tables say 'cannot see' there.",
         "Facts in question are compared with facts of a like margin, in at most 200 pairs a seed.",
         "The leak is no method: planting makes weights longer, and whoever measures lengths finds it without "
-        "looking at any fact; no method was shown to do better. The oracle knows the weights before planting.",
+        "looking at any fact. With two plantings it cannot know which facts are asked about: only there can a method "
+        "be shown to do better. The oracle knows the weights before planting.",
         "Methods see different components, so their means are over different fields: key-value reading tells two MLPs "
         "apart. The column `seen` of the tables says how many.",
         "Editing counts the facts changed, not what else was lost; Hase et al. found that tracing does not tell where "
