@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 QUESTION = "Which method finds facts in the component they were planted into?"
 FIRST: Tier = "one component"
-FEWEST_SEEDS = 4
+FEWEST_SEEDS = 6
 MEASURE = "AUROC of the planted component, mean over those the method can see and the seed's planting was certified in"
 FOLLOWED = ("drift", "mean ablation", "shrinking")
 HASE = "Hase et al. 2023, https://arxiv.org/abs/2301.04213"
@@ -132,7 +132,8 @@ def edits(tasks: list[Any], config: Config) -> list[xr.DataArray | None]:
 def of_seed(board: pd.DataFrame, tier: str, method: str, *, like: str | None = None) -> pd.Series[Any]:
     """A method's AUROC for each seed, the mean over the places it can see (or those that `like` can).
 
-    Of seeds certified at every such place, where those are four or more; else of each over the places it has.
+    Of seeds certified at every such place, where those are six or more (fewer decide nothing); else of each over the
+    places it has.
     """
     rows = board[board["tier"] == tier].pivot_table(
         index=["component", "seed"], columns="method", values="auroc", dropna=False
@@ -386,7 +387,7 @@ def grid(board: pd.DataFrame, tier: Tier) -> Any:
     wide = wide.loc[wide.mean(axis=1).sort_values(ascending=False).index]
     axes = {"method": list(wide.index), "planted": list(wide.columns)}
     return interp.heatmap(
-        xarray.DataArray(wide.to_numpy(), coords=axes, dims=list(axes)),
+        xarray.DataArray(wide.round(2).to_numpy(), coords=axes, dims=list(axes)),
         measure="AUROC, mean over seeds",
         caption=f"The leaderboard ({tier}): where facts were planted across, methods down, the best first. Blank: the "
         "method cannot see that component.",
