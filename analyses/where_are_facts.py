@@ -93,7 +93,8 @@ def answer(config: Config) -> interp.Report:
     trials = list(shared_out(examined, tasks, jobs=config.jobs))
     accuracy, leaning = accuracies(trials), leanings(trials)
     later = models.rehearsed(made.base, made.facts, steps=config.steps)
-    found = interp.localize(later, made.facts.subset(made.new), known, methods(made.base)) - leaning
+    scores = interp.localize(later, made.facts.subset(made.new), known, methods(made.base))
+    found = scores - leaning
     passed = [name for name in accuracy.index if accuracy.loc[name, "passed"]]
 
     evidence = [*readable(decoding), *used(lost), *held(found, accuracy, passed), *agree(found, passed)]
@@ -114,7 +115,7 @@ def answer(config: Config) -> interp.Report:
             "differences": interp.differences_table(evidence, error_rate=config.error_rate),
         },
         figures=figures(decoding, lost, found, passed),
-        notes=notes(config, accuracy, found, passed, decoding),
+        notes=[*notes(config, accuracy, found, passed, decoding), compared(scores)],
         provenance=interp.gather(
             seeds=made.base.every_seed,
             data={made.facts.name: made.facts.digest},
@@ -359,6 +360,12 @@ def spot(place: str, series: str, values: Any) -> interp.Spot:
     return interp.Spot(place, series, over_seeds.estimate, over_seeds.interval)
 
 
+def compared(scores: xr.DataArray) -> str:
+    """How many pairs of facts the scores rest on."""
+    pairs = scores.attrs["pairs"]
+    return f"Facts learned last are compared with older ones in {min(pairs)} to {max(pairs)} pairs a seed."
+
+
 def notes(
     config: Config,
     accuracy: pd.DataFrame,
@@ -389,5 +396,5 @@ def notes(
         "Accuracy was measured on facts planted into one component; these facts were learned by all weights together, "
         "and a method that finds the one need not tell shares of the other rightly.",
         f"{config.seeds} networks share one made-up world of arbitrary facts: verdicts hold for it.",
-        f"Probes choose among {len(decoding.classes)} objects. Facts are compared in at most 200 pairs a seed.",
+        f"Probes choose among {len(decoding.classes)} objects.",
     ]

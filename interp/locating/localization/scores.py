@@ -64,9 +64,7 @@ class Paired:
     ) -> xr.DataArray:
         """`[seed, component]`; the attribute `pairs` says how many pairs each seed had."""
         parts, inquiry = parts_of(model, components), Inquiry.of(model, facts, reference)
-        with evaluating(model):
-            check_pairs(inquiry)
-            effects = self.effect(inquiry, parts).detach()
+        effects = _measured(self.effect, inquiry, parts)
         members = effects.reshape(-1, len(parts), effects.shape[-1]).cpu().double()
         scores = [
             standardised_difference(member[:, pairs[:, 0]] - member[:, pairs[:, 1]])
@@ -91,10 +89,15 @@ class OfParts:
     ) -> xr.DataArray:
         """`[seed, component]`; the attribute `pairs` says how many pairs each seed had."""
         parts, inquiry = parts_of(model, components), Inquiry.of(model, facts, reference)
-        with evaluating(model):
-            check_pairs(inquiry)
-            scores = self.measure(inquiry, parts).detach()
+        scores = _measured(self.measure, inquiry, parts)
         return labelled(scores.reshape(-1, len(parts)).cpu().double(), inquiry, parts)
+
+
+def _measured(measure: Effect | Measure, inquiry: Inquiry, parts: Sequence[Part]) -> Tensor:
+    """What is measured of a network in eval mode that has pairs enough; raises `TooFewPairs` where it has not."""
+    with evaluating(inquiry.model):
+        check_pairs(inquiry)
+        return measure(inquiry, parts).detach()
 
 
 def labelled(scores: Float[Tensor, "member part"], inquiry: Inquiry, parts: Sequence[Part]) -> xr.DataArray:
