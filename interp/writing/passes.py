@@ -29,28 +29,41 @@ class Passing:
 
     def output(self, group: Group) -> Tensor:
         """The output `[*seed, run, example, ...]` of every run of the group."""
-        count, first = len(group.runs), group.first
+        if group.columns and self.abilities.columns:
+            return self._of_changed(group)
+        first = group.first
         riders = {hook: _Rider(hook, group.runs, self, first) for hook in (*group.entering, *group.inside)}
-        by_column = group.columns and self.abilities.columns
-        inputs = self.clean.entering[group.start] if by_column else self._entering(group, riders, first)
-        changed = riders[group.entering[0]].columns(inputs) if by_column else None
-        points = hook_points(self.model)
-        handles = []
+        points, handles = hook_points(self.model), []
+        inputs = self._entering(group, riders, first)
         try:
             handles += [points[hook].register_forward_hook(riders[hook]) for hook in group.inside]
-            output = self._forward(inputs, group.start, first, changed)
+            output = self._forward(inputs, group.start, first)
         finally:
             for handle in handles:
                 handle.remove()
         for hook in group.inside:
             riders[hook].check_fired()
-        runs = parted(output, self.clean.lead, count)
+        runs = parted(output, self.clean.lead, len(group.runs))
         if self.clean.output is None or not first or self.at is not None:
             return runs
         # the output of all positions: those before the first one computed are as untouched
         beginning = self.clean.output.unsqueeze(self.clean.lead).narrow(-2, 0, first)
         shape = (*runs.shape[: self.clean.lead + 1], *beginning.shape[self.clean.lead + 1 :])
         return torch.cat((beginning.expand(shape), runs), dim=-2)
+
+    def _of_changed(self, group: Group) -> Tensor:
+        """The same of runs that change one column of what enters: the examples left as they were are not run again."""
+        untouched, inputs, lead = self.clean.output, self.clean.entering[group.start], self.clean.lead
+        assert untouched is not None  # a clean pass is taken to its end where columns can be changed
+        columns, values = _Rider(group.entering[0], group.runs, self, 0).columns(inputs)
+        differs = values != inputs[..., columns].mT
+        changed = differs.any(dim=0) if differs.ndim > 2 else differs
+        runs, examples = changed.nonzero(as_tuple=True)
+        output = untouched.unsqueeze(lead).repeat_interleave(len(group.runs), dim=lead)
+        if len(runs):
+            rows = (examples, columns[runs], values[..., runs, examples])
+            output[(slice(None),) * lead + (runs, examples)] = self._forward(inputs, group.start, 0, rows)
+        return output
 
     def _entering(self, group: Group, riders: dict[str, _Rider], first: int) -> Tensor:
         """What enters the layer at which the group starts, every run with its own edits of it."""
@@ -64,7 +77,9 @@ class Passing:
             x = riders[hook].ridden(x, own=len(group.runs) > 1)
         return x
 
-    def _forward(self, x: Tensor, start: int, first: int, changed: tuple[Tensor, Tensor] | None) -> Tensor:
+    def _forward(
+        self, x: Tensor, start: int, first: int, changed: tuple[Tensor, ...] | None = None
+    ) -> Tensor:
         more: dict[str, Any] = {} if start == BEFORE else {"start_at_layer": start}
         if first:
             more |= {"first_pos": first, "past": self.clean.past}

@@ -49,7 +49,7 @@ class Group:
     inside: tuple[str, ...]
     runs: tuple[Run, ...]
     columns: bool
-    """Whether each run's only edit of what enters is of one column of it."""
+    """Whether each run is one edit, of one column of what enters."""
 
     @property
     def first(self) -> int:
@@ -83,11 +83,11 @@ def _beginning(clean: CleanPass, asked: Sequence[str]) -> Beginning:
 
 
 def _of_one_column(run: Run, entering: Sequence[str]) -> bool:
-    """Whether a run edits what enters its layer once, at one place along the last axis."""
-    if len(entering) != 1:
+    """Whether a run is one edit of what enters its layer, at one place along the last axis."""
+    if len(run.sites) != 1 or not entering:
         return False
-    sites = [site for _, site in run.at(entering[0])]
-    return len(sites) == 1 and len(sites[0].positions.get(sites[0].axes[-1], ())) == 1
+    (site,) = run.sites
+    return len(site.positions.get(site.axes[-1], ())) == 1
 
 
 def _run(clean: CleanPass, number: int, edits: Edits, latest: int) -> Run:

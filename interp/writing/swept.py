@@ -130,7 +130,7 @@ class Sweeping:
             share,
             hooks,
             remember=abilities.positions,
-            to_the_end=abilities.positions and self.at is None,
+            to_the_end=abilities.columns or (abilities.positions and self.at is None),
         )
         at = None if self.at is None else self.at % self.inputs.shape[-1]
         passing = Passing(self.model, clean, abilities, at)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -43,7 +43,8 @@ OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-Changed = tuple[Tensor, Tensor]
+Changed = tuple[Int[Tensor, " row"], Int[Tensor, " row"], Float[Tensor, "*seed row"]]
+"""Rows that are examples with one number changed: of which example, in which column, and what stands there."""
 
 
 def affine(
@@ -56,17 +57,17 @@ def affine(
     return torch.bmm(members, W) if b is None else torch.baddbmm(b.unsqueeze(-2), members, W)
 
 
-def affine_of_columns(
+def affine_of_changed(
     x: Float[Tensor, "*seed example fan_in"],
     changed: Changed,
     W: Float[Tensor, "*seeds fan_in fan_out"],
     b: Tensor | None,
-) -> Float[Tensor, "*seeds runs fan_out"]:
-    """x W + b in many runs, each with another column of x: the product once, and a row of W for each run."""
-    columns, values = changed
-    difference = values - x.index_select(-1, columns).mT
-    rows = W.index_select(-2, columns).unsqueeze(-2)
-    return torch.addcmul(affine(x, W, b).unsqueeze(-3), difference.unsqueeze(-1), rows).flatten(-3, -2)
+) -> Float[Tensor, "*seeds row fan_out"]:
+    """x W + b for rows that differ from an example in one column: the product once, and a row of W for each of them."""
+    examples, columns, values = changed
+    difference = (values - x[..., examples, columns]).unsqueeze(-1)
+    products, rows_of_W = affine(x, W, b).index_select(-2, examples), W.index_select(-2, columns)
+    return torch.addcmul(products, difference, rows_of_W)
 
 
 class Affine(nn.Module):
@@ -78,7 +79,7 @@ class Affine(nn.Module):
         self.b = None if b is None else nn.Parameter(b)
 
     def forward(self, x: Tensor, changed: Changed | None = None) -> Tensor:
-        return affine(x, self.W, self.b) if changed is None else affine_of_columns(x, changed, self.W, self.b)
+        return affine(x, self.W, self.b) if changed is None else affine_of_changed(x, changed, self.W, self.b)
 
 
 class HiddenLayer(Affine):
@@ -127,9 +128,8 @@ class MLP(HookedModel):
         """The network's output, `[*seed, example, class]`.
 
         `start_at_layer=l`: `inputs` are what enters layer l. `stop_at_layer=l`: returns what enters layer l. The layer
-        after the last hidden one makes the logits. `changed=(columns [run], values [*seed, run, example])`, with a
-        start: many runs of these examples, one after the other along `example`; in run r what enters has these values
-        in that column, and the first product costs a row of W for each run.
+        after the last hidden one makes the logits. `changed`, with a start: what enters are these rows instead, each
+        an example of `inputs` but for one column; of the first product each costs a row of W.
         """
         start, stop = layers_between(start_at_layer, stop_at_layer, last=len(self.layers))
         width = self.config.sizes[start]
@@ -147,7 +147,7 @@ class MLP(HookedModel):
             x = layer.hook_pre(
                 affine(x, layer.W, layer.b)
                 if changed is None
-                else affine_of_columns(x, changed, layer.W, layer.b)
+                else affine_of_changed(x, changed, layer.W, layer.b)
             )
             x, changed = layer.hook_post(self.activation(x)), None
         if stop_at_layer is not None:

@@ -31,6 +31,7 @@ from interp.writing.edits import (
     steer,
     zero,
 )
+from interp.writing.passes import Passing
 from interp.writing.sweep import sweep
 from interp.writing.swept import Room
 from models.networks.mlp import MLP
@@ -45,6 +46,7 @@ MLPS: tuple[dict[str, Any], ...] = (
     {"sizes": (5, 4, 6, 3), "activation": "tanh"},
     {"sizes": (5, 4, 3), "activation": "identity", "output": "softmax"},
     {"sizes": (5, 3)},
+    {"sizes": (5, 4, 4, 3), "activation": "relu"},
 )
 TRANSFORMERS: tuple[dict[str, Any], ...] = (
     {},
@@ -205,13 +207,31 @@ def test_only_positions_that_can_change_and_logits_that_are_read_are_computed(
     asked: list[Any] = []
     monkeypatch.setattr(
         "interp.writing.passes.Passing._forward",
-        lambda self, x, start, first, changed: (
+        lambda self, x, start, first: (
             asked.append((start, first, x.shape[1]))
             or self.model(x, start_at_layer=start, first_pos=first, past=self.clean.past, at=self.at)
         ),
     )
     np.testing.assert_allclose(sweep(model, tokens, [last], difference, at=-1), expected, atol=1e-12)
     assert asked == [(1, 6, 1)]
+
+
+@pytest.mark.parametrize("seeds", [0, [0, 1]])
+def test_examples_that_an_edit_leaves_as_they_were_are_not_run_again(
+    seeds: int | list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = MLP(MLPConfig((6, 5, 4, 3), initialisation="kaiming"), seeds=seeds).double().eval()
+    inputs = torch.rand(7, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    post = capture(model, inputs, "layers.0.hook_post")["layers.0.hook_post"].values
+    entries = [zero("layers.0.hook_post", neuron=neuron) for neuron in range(5)]
+    awake, rows = (post != 0).reshape(-1, 7, 5).any(axis=0), []
+    forward = Passing._forward
+    monkeypatch.setattr(Passing, "_forward", lambda *given: rows.append(len(given[-1][0])) or forward(*given))
+    swept = sweep(model, inputs, entries, lambda output: output[..., 1])
+    assert sum(rows) == awake.sum() < 35
+    np.testing.assert_allclose(
+        swept, one_at_a_time(model, inputs, entries, lambda output: output[..., 1], None), atol=1e-12
+    )
 
 
 def test_memory_is_a_bound_and_parts_of_the_examples_give_the_same() -> None:

@@ -88,22 +88,22 @@ def test_a_config_that_means_nothing_is_refused(wrong: dict[str, object], messag
 
 @pytest.mark.parametrize("seeds", [0, [3, 7]])
 @pytest.mark.parametrize("layer", [0, 1, 2])
-def test_runs_that_differ_in_one_column_are_as_if_each_were_run(seeds: int | list[int], layer: int) -> None:
+def test_rows_that_differ_in_one_column_are_as_if_each_were_run(seeds: int | list[int], layer: int) -> None:
     model = MLP(MLPConfig((5, 4, 6, 3), initialisation="lecun"), seeds=seeds).double()
     given = torch.randn(3, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     entering = model(given, stop_at_layer=layer)
-    columns = torch.tensor([2, 0, 3, 2])
-    values = torch.randn(*entering.shape[:-2], 4, 3, generator=torch.Generator().manual_seed(2)).double()
-    together = model(entering, start_at_layer=layer, changed=(columns, values))
-    for run, column in enumerate(columns):
+    examples, columns = torch.tensor([1, 0, 2, 1]), torch.tensor([2, 0, 3, 2])
+    values = torch.randn(*entering.shape[:-2], 4, generator=torch.Generator().manual_seed(2)).double()
+    together = model(entering, start_at_layer=layer, changed=(examples, columns, values))
+    for row, (example, column) in enumerate(zip(examples, columns, strict=True)):
         alone = entering.clone()
-        alone[..., column] = values[..., run, :]
-        expected = model(alone, start_at_layer=layer)
-        torch.testing.assert_close(together[..., 3 * run : 3 * run + 3, :], expected, rtol=0, atol=1e-12)
+        alone[..., example, column] = values[..., row]
+        expected = model(alone, start_at_layer=layer)[..., example, :]
+        torch.testing.assert_close(together[..., row, :], expected, rtol=0, atol=1e-12)
 
 
-def test_runs_differ_only_where_a_pass_starts() -> None:
-    model, changed = MLP(MLPConfig((5, 4, 3))), (torch.tensor([0]), torch.zeros(1, 2))
+def test_rows_are_changed_only_where_a_pass_starts() -> None:
+    model, changed = MLP(MLPConfig((5, 4, 3))), (torch.tensor([0]), torch.tensor([0]), torch.zeros(1))
     for limits in ({}, {"start_at_layer": 0, "stop_at_layer": 0}):
         with pytest.raises(Refused, match="give start_at_layer, and a layer to run"):
             model(torch.zeros(2, 5), changed=changed, **limits)
