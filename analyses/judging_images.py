@@ -14,10 +14,11 @@ import numpy as np
 
 import interp
 import models
+from analyses.training_rows import for_training
 
 SAME, SHUFFLED = "as they are", "shuffled"
 CENTRED, SHIFTED = "in the middle", "shifted"
-AT_ONCE, LOGGED = 250, 500
+AT_ONCE = 250
 
 
 class Images(NamedTuple):
@@ -61,13 +62,6 @@ def best_of_rates(
     found = {rate: float(right_answers(run.model, data.probe).mean()) for rate, run in runs.items()}
     best = max(found, key=lambda rate: found[rate])
     return Outcome(runs[best], best, found)
-
-
-def for_training(data: models.Dataset) -> models.Dataset:
-    """The data for training, with few test images: only the log of each epoch is about them, no claim."""
-    rows = np.arange(len(data))
-    judging = rows[(data.examples["split"] == "test").to_numpy()]
-    return data.subset(np.setdiff1d(rows, judging[LOGGED:]))
 
 
 def train(network: Any, data: models.Dataset, *, rate: float, epochs: int, seeds: int) -> models.Trained:

@@ -68,19 +68,26 @@ def _within_blocks(blocks: int, window: int, device: torch.device) -> Tensor:
 
 
 def linear_attention(q: Heads, k: KeyHeads, v: KeyHeads) -> Heads:
-    """Causal attention by running sums, a chunk at a time."""
+    """Causal attention by running sums, a chunk at a time; a sequence of at most two chunks is written out whole."""
     length, shared = q.shape[-3], q.shape[-2] // k.shape[-2]
-    chunks = math.ceil(length / CHUNK)
+    chunk = CHUNK if length > 2 * CHUNK else length
+    chunks = math.ceil(length / chunk)
     counted = torch.cat([v, torch.ones_like(v[..., :1])], dim=-1)  # its last column sums the weights
-    queries = _in_blocks(features(q), chunks, CHUNK)
+    queries = _in_blocks(features(q), chunks, chunk)
     keys, values = (
-        _in_blocks(x, chunks, CHUNK).repeat_interleave(shared, dim=2) for x in (features(k), counted)
+        _in_blocks(x, chunks, chunk).repeat_interleave(shared, dim=2) for x in (features(k), counted)
     )
-    sums = keys.mT @ values
-    before = F.pad(sums.cumsum(dim=1)[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
-    total = (queries @ keys.mT).tril() @ values + queries @ before
+    total = (queries @ keys.mT).tril() @ values
+    if chunks > 1:
+        total = total + queries @ _sums_before(keys, values)
     total = total.transpose(2, 3).flatten(1, 2)[:, :length]
     return (total[..., :-1] / total[..., -1:]).reshape(q.shape)
+
+
+def _sums_before(keys: Tensor, values: Tensor) -> Tensor:
+    """Of each chunk, what all before it sum up to, `[batch, chunk, head, d_head, d_head + 1]`."""
+    sums = keys.mT @ values
+    return F.pad(sums.cumsum(dim=1)[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
 
 
 def features(x: Float[Tensor, "*any d_head"]) -> Float[Tensor, "*any d_head"]:

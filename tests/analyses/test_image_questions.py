@@ -127,9 +127,3 @@ def test_a_seed_that_diverged_somewhere_is_left_out_everywhere() -> None:
 
     outcomes = {(CNN, SAME): outcome(3, 4, 5), (DENSE, SAME): outcome(3, 5)}
     assert judging.common_seeds(outcomes) == (3, 5)
-
-
-def test_only_test_images_are_left_out_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "LOGGED", 100)
-    logged = judging.for_training(models.load_data("digits"))
-    assert logged.split_counts() == {"network": 1_000, "probe": 397, "test": 100}

@@ -63,7 +63,7 @@ def test_a_window_as_long_as_the_sequence_is_exact_attention() -> None:
     torch.testing.assert_close(windowed(tokens()), exact(tokens()), **CLOSE)
 
 
-@pytest.mark.parametrize("length", [1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK - 5])
+@pytest.mark.parametrize("length", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 1, 3 * CHUNK - 5])
 @pytest.mark.parametrize("key_heads", [1, 2, 4])
 def test_linear_attention_is_its_own_quadratic_form(length: int, key_heads: int) -> None:
     q = heads(length, 3, 2)
@@ -84,7 +84,7 @@ def elu(x: Tensor) -> Tensor:
 
 
 def test_running_sums_have_finite_gradients_at_lengths_that_fill_no_chunk() -> None:
-    q, k, v = (heads(CHUNK + 3, 2).requires_grad_() for _ in range(3))
+    q, k, v = (heads(2 * CHUNK + 3, 2).requires_grad_() for _ in range(3))
     linear_attention(q, k, v).square().sum().backward()
     for x in (q, k, v):
         assert x.grad is not None
