@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.float64]
 
-HEADS, VALUES, BATCH, LOGGED = 4, 4, 50, 200
+HEADS, VALUES, BATCH = 4, 4, 50
 TIMES, TEST_ROWS = (1, 2, 4), 2_000
 
 
@@ -91,8 +91,7 @@ def recalled(
         schedule=models.Schedule("cosine", factor=0.05),
     )
     recipe = models.Recipe(f"recall-{kind}", "recalls values of keys", network, data.name, training)
-    logged = for_training(data, logged=LOGGED)
-    model = models.trained(recipe, seeds=config.seeds, data=logged).model
+    model = models.trained(recipe, seeds=config.seeds, data=for_training(data)).model
     untrained = models.Transformer(network, seeds=model.every_seed)
     size = sum(weights.numel() for weights in model.parameters()) // len(model.every_seed)
     right = {times: answers_right(model, test) for times, test in tests.items()}

@@ -15,6 +15,7 @@ import numpy as np
 import interp
 import models
 from analyses.remembering import own_mean, scores
+from analyses.training_rows import for_training
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,7 +58,7 @@ def ordered(kind: Kind, data: models.Dataset, *, seeds: int) -> Ordered:
         causal=kind == "mask",
     )
     training = models.recipe("induction").but(rate=5e-3, batch_size=BATCH, epochs=EPOCHS)
-    run = models.trained(replace(training, network=config), seeds=seeds, data=data)
+    run = models.trained(replace(training, network=config), seeds=seeds, data=for_training(data))
     test, other = data.test, reordered(data.test)
     shares = interp.disjoint_shares(seeds, len(test))
     return Ordered(

@@ -16,6 +16,7 @@ import numpy as np
 
 import interp
 import models
+from analyses.training_rows import for_training
 from models.networks.recurrent_config import CellName
 from models.networks.vit_config import ViTConfig
 from models.refusals import Refused
@@ -160,7 +161,7 @@ def learned(recipe: models.Recipe, data: models.Dataset, *, seeds: int, deceivin
 
     `Refused` when a seed diverged: all seeds are compared.
     """
-    run = models.trained(recipe, seeds=seeds, data=data)
+    run = models.trained(recipe, seeds=seeds, data=for_training(data))
     if run.divergences:
         raise Refused(f"Seeds of {recipe.network} diverged: {run.divergences}. Take a lower rate.")
     fresh = type(run.model)(recipe.network, seeds=range(seeds))
