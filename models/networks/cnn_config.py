@@ -7,16 +7,12 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import ClassVar, Literal
 
+from models.networks.config_checks import scale, whole
+from models.networks.image_config import OfImages, shape_of
 from models.networks.mlp_config import Activation
 from models.refusals import Refused, one_of
 
 Pooling = Literal["max", "mean"]
-
-
-def whole(name: str, value: object, least: int) -> None:
-    """Refuses a size that is no whole number from `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise Refused(f"{name} is a whole number from {least}; given {value!r}.")
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ class Convolution:
 
 
 @dataclass(frozen=True)
-class CNNConfig:
+class CNNConfig(OfImages):
     """Convolution layers, then dense layers, then a linear map to `outputs` logits.
 
     It reads grey images of `image_shape` (rows, columns), given as their pixels row by row. `dense`: widths of the
@@ -75,18 +71,16 @@ class CNNConfig:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        for name in ("image_shape", "convolutions", "dense"):
+        for name in ("convolutions", "dense"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if len(self.image_shape) != 2:
-            raise Refused(f"image_shape is (rows, columns); given {self.image_shape}.")
+        self.settle_shape()
         if not self.convolutions:
             raise Refused("A convolutional network has at least one convolution; MLPConfig has none.")
-        for size in (*self.image_shape, *self.dense, self.outputs):
-            whole("Each of image_shape, dense and outputs", size, 1)
+        for size in (*self.dense, self.outputs):
+            whole("Each of dense and outputs", size, 1)
         one_of("activation", self.activation, Activation)
         one_of("family", self.family, Literal["cnn"])
-        if not (math.isfinite(self.init_scale) and self.init_scale >= 0):
-            raise Refused(f"init_scale is a finite number from 0; given {self.init_scale}.")
+        scale(self.init_scale)
         self._refuse_what_leaves_nothing()
 
     def _refuse_what_leaves_nothing(self) -> None:
@@ -120,21 +114,6 @@ class CNNConfig:
         return len(self.convolutions) + len(self.dense)
 
     @property
-    def reads(self) -> Literal["numbers"]:
-        """Examples are vectors of numbers: the pixels of an image."""
-        return "numbers"
-
-    @property
-    def inputs(self) -> int:
-        """How many numbers an example has."""
-        return math.prod(self.image_shape)
-
-    @property
-    def output(self) -> Literal["identity"]:
-        """What follows the logits: nothing."""
-        return "identity"
-
-    @property
     def parameter_count(self) -> int:
         """Weights and biases of one network."""
         kernels = zip(self.image_shapes, self.convolutions, strict=False)
@@ -145,18 +124,3 @@ class CNNConfig:
     def resized(self, *, inputs: int, outputs: int) -> CNNConfig:
         """The same network for images of another size and another number of classes; see `shape_of`."""
         return replace(self, image_shape=shape_of(inputs, self.image_shape), outputs=outputs)
-
-
-def shape_of(pixels: int, known: tuple[int, int]) -> tuple[int, int]:
-    """The shape of images of so many pixels: the known one where it has as many, else a square.
-
-    Raises `Refused` where neither fits: then the config itself must name the shape.
-    """
-    side = math.isqrt(pixels)
-    if pixels == math.prod(known):
-        return known
-    if side * side != pixels:
-        raise Refused(
-            f"{pixels} pixels make no square, and which image they are is not told: give the network's image_shape."
-        )
-    return side, side

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+from models.networks.config_checks import scale
 from models.refusals import Refused, one_of
 
 Activation = Literal["sigmoid", "relu", "tanh", "gelu", "identity"]
@@ -42,8 +42,7 @@ class MLPConfig:
         one_of("output", self.output, Output)
         one_of("initialisation", self.initialisation, Initialisation)
         one_of("family", self.family, Literal["mlp"])
-        if not (math.isfinite(self.init_scale) and self.init_scale >= 0):
-            raise Refused(f"init_scale is a finite number from 0; given {self.init_scale}.")
+        scale(self.init_scale)
 
     @property
     def reads(self) -> Literal["numbers"]:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+from models.networks.config_checks import scale, whole
 from models.refusals import Refused, one_of
 
 CellName = Literal["rnn", "lstm", "gru"]
@@ -58,19 +59,15 @@ class RecurrentConfig:
             raise Refused("d_model is the width of token embeddings, and this network reads numbers.")
         if self.forget_bias and self.cell != "lstm":
             raise Refused(f"Only an LSTM has a forget gate to bias; given cell {self.cell!r}.")
-        if not (math.isfinite(self.init_scale) and self.init_scale >= 0 and math.isfinite(self.forget_bias)):
-            raise Refused(
-                f"init_scale is a finite number from 0, forget_bias a finite number; given {self.init_scale} and "
-                f"{self.forget_bias}."
-            )
+        scale(self.init_scale)
+        if not math.isfinite(self.forget_bias):
+            raise Refused(f"forget_bias is a finite number; given {self.forget_bias}.")
         if self.vocabulary:
             object.__setattr__(self, "d_model", self.d_model or self.units)
 
     def _refuse_sizes(self) -> None:
         for name in ("units", "outputs", "layers", "features", "vocabulary", "d_model"):
-            size, least = getattr(self, name), 1 if name in ("units", "outputs", "layers") else 0
-            if isinstance(size, bool) or not isinstance(size, int) or size < least:
-                raise Refused(f"{name} is a whole number from {least}; given {size!r}.")
+            whole(name, getattr(self, name), 1 if name in ("units", "outputs", "layers") else 0)
 
     @property
     def context(self) -> None:

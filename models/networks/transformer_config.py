@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+from models.networks.config_checks import scale, whole
 from models.refusals import Refused, one_of
 
 Activation = Literal["relu", "gelu", "gelu_tanh", "silu"]
@@ -69,8 +69,7 @@ class TransformerConfig:
             raise Refused(
                 f"Rotary positions turn pairs of a head's dimensions: d_head is {self.d_head}, not even."
             )
-        if not (math.isfinite(self.init_scale) and self.init_scale >= 0):
-            raise Refused(f"init_scale is a finite number from 0; given {self.init_scale}.")
+        scale(self.init_scale)
 
     def _refuse_sizes(self) -> None:
         least = {"vocabulary": 1, "context": 1, "d_model": 1}
@@ -85,9 +84,7 @@ class TransformerConfig:
             "d_mlp",
             "window",
         ):
-            size, bound = getattr(self, name), least.get(name, 0)
-            if isinstance(size, bool) or not isinstance(size, int) or size < bound:
-                raise Refused(f"{name} is a whole number from {bound}; given {size!r}.")
+            whole(name, getattr(self, name), least.get(name, 0))
 
     def _refuse_cheaper(self) -> None:
         """Refuses a window or linear attention where it would have no meaning."""

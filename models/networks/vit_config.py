@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Literal
 
-from models.networks.cnn_config import shape_of, whole
+from models.networks.config_checks import whole
+from models.networks.image_config import OfImages, shape_of
 from models.networks.transformer_config import Activation, Normalization, TransformerConfig
 from models.refusals import Refused, one_of
 
@@ -15,7 +15,7 @@ Summary = Literal["class", "mean"]
 
 
 @dataclass(frozen=True)
-class ViTConfig:
+class ViTConfig(OfImages):
     """A bidirectional transformer whose tokens are the patches of an image, `patch` x `patch` pixels each.
 
     It reads grey images of `image_shape` (rows, columns), given as their pixels row by row. The logits are read from a
@@ -40,11 +40,9 @@ class ViTConfig:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "image_shape", tuple(self.image_shape))
-        if len(self.image_shape) != 2:
-            raise Refused(f"image_shape is (rows, columns); given {self.image_shape}.")
-        for size in (*self.image_shape, self.patch, self.outputs):
-            whole("Each of image_shape, patch and outputs", size, 1)
+        self.settle_shape()
+        for size in (self.patch, self.outputs):
+            whole("Each of patch and outputs", size, 1)
         one_of("summary", self.summary, Summary)
         one_of("family", self.family, Literal["vit"])
         rows, columns = self.image_shape
@@ -92,23 +90,8 @@ class ViTConfig:
         """Heads of keys and values: as many as heads."""
         return self.trunk.key_heads
 
-    @property
-    def reads(self) -> Literal["numbers"]:
-        """Examples are vectors of numbers: the pixels of an image."""
-        return "numbers"
-
-    @property
-    def inputs(self) -> int:
-        """How many numbers an example has."""
-        return math.prod(self.image_shape)
-
-    @property
-    def output(self) -> Literal["identity"]:
-        """What follows the logits: nothing."""
-        return "identity"
-
     def resized(self, *, inputs: int, outputs: int) -> ViTConfig:
-        """The same network for images of another size (see `cnn_config.shape_of`) and another number of classes.
+        """The same network for images of another size (see `image_config.shape_of`) and another number of classes.
 
         The image is parted into as many patches as before where it can be, else into patches as large as before.
         """

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from models.networks.cnn import CNN, pooled
-from models.networks.cnn_config import CNNConfig, Convolution, shape_of
+from models.networks.cnn_config import CNNConfig, Convolution
+from models.networks.image_config import shape_of
 from models.refusals import Refused
 from models.seeds import generator
 
