@@ -5,7 +5,7 @@ each one token, and at the end a key is asked for. Exact attention is held again
 (grouped-query, multi-query), a sliding window, and linear attention (T13). The networks know no positions, so the same
 ones are asked in rows twice and four times as long, with as many pairs; and by lag, how far back the pair stands. Each
 seed is judged on its own share of the test rows. Cost is counted, not timed: seconds differ from run to run
-(tests/benchmarks/bench_attention.py has them).
+(tests/benchmarks: bench_length.py, bench_attention.py).
 """
 
 from __future__ import annotations

@@ -41,6 +41,12 @@ def test_a_benchmark_runs_alone_on_one_thread(tmp_path: Path) -> None:
     assert bench(tmp_path, one=rows).returncode == 0
 
 
+def test_benchmarks_use_what_stands_beside_them(tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("FIGURE = 3.0")
+    rows = "[('from beside', __import__('beside').FIGURE, '<= 3')]"
+    assert bench(tmp_path, one=rows).returncode == 0
+
+
 def test_a_benchmark_that_breaks_is_named(tmp_path: Path) -> None:
     done = bench(tmp_path, broken="1 / 0")
     assert done.returncode == 1

@@ -29,7 +29,11 @@ HERE = Path(__file__).parent
 UNBOUNDED = "for comparison"
 COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-ROWS = "import json, runpy, sys; print(json.dumps(runpy.run_path(sys.argv[1])['rows']()))"
+ROWS = """
+import json, pathlib, runpy, sys
+sys.path.insert(0, str(pathlib.Path(sys.argv[1]).parent))  # timing.py stands beside the benchmarks
+print(json.dumps(runpy.run_path(sys.argv[1])["rows"]()))
+"""
 
 Row = tuple[str, float, str]
 

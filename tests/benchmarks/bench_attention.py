@@ -7,11 +7,8 @@ analyses/what_do_cheaper_attentions_lose.py.
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Sequence
-
 import torch
+from timing import interleaved
 from torch import Tensor
 
 from models.networks.attention import fused_attention
@@ -38,25 +35,14 @@ def rows() -> list[tuple[str, float, str]]:
 def seconds(length: int) -> list[float]:
     """Of each kind over one sequence of this length."""
     q, k, v = (some_heads(length, seed) for seed in range(3))
-    return medians(
+    return interleaved(
         [
             lambda: fused_attention(q, k, v, causal=True),
             lambda: windowed_attention(q, k, v, window=WINDOW),
             lambda: linear_attention(q, k, v),
-        ]
+        ],
+        REPEATS,
     )
-
-
-def medians(sides: Sequence[Callable[[], object]]) -> list[float]:
-    """The median processor seconds of each side, taking turns; the first two rounds warm up."""
-    taken: list[list[float]] = [[] for _ in sides]
-    for turn in range(REPEATS + 2):
-        for seconds_of, side in zip(taken, sides, strict=True):
-            began = time.process_time()
-            side()
-            if turn >= 2:
-                seconds_of.append(time.process_time() - began)
-    return [statistics.median(each) for each in taken]
 
 
 def some_heads(length: int, seed: int) -> Tensor:

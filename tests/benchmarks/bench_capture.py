@@ -6,12 +6,11 @@ ratio take turns within one loop, so that what else the machine does falls on bo
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import torch
+from timing import interleaved
 from torch import Tensor, nn
 
 from interp.reading.capture import capture
@@ -83,18 +82,6 @@ def over_batches(network: Callable[[Tensor], Tensor], inputs: Tensor) -> None:
     with torch.no_grad():
         for batch in inputs.split(256):
             network(batch)
-
-
-def interleaved(sides: Sequence[Callable[[], object]], repeats: int) -> list[float]:
-    """The median seconds of each side, the sides taking turns; the first round warms up."""
-    seconds: list[list[float]] = [[] for _ in sides]
-    for turn in range(repeats + 1):
-        for taken, side in zip(seconds, sides, strict=True):
-            began = time.process_time()
-            side()
-            if turn:
-                taken.append(time.process_time() - began)
-    return [statistics.median(taken) for taken in seconds]
 
 
 if __name__ == "__main__":

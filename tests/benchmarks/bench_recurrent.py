@@ -8,12 +8,11 @@ a seed costs among eight.
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from timing import interleaved
 from torch import Tensor, nn
 
 from models.networks.recurrent import Recurrent
@@ -80,18 +79,6 @@ def step(network: nn.Module, inputs: Tensor) -> Callable[[], None]:
         optimizer.step()
 
     return train
-
-
-def interleaved(sides: Sequence[Callable[[], object]], repeats: int) -> list[float]:
-    """The median seconds of each side, the sides taking turns; the first rounds warm up."""
-    seconds: list[list[float]] = [[] for _ in sides]
-    for turn in range(repeats + 3):
-        for taken, side in zip(seconds, sides, strict=True):
-            began = time.process_time()
-            side()
-            if turn >= 3:
-                taken.append(time.process_time() - began)
-    return [statistics.median(taken) for taken in seconds]
 
 
 if __name__ == "__main__":

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from timing import interleaved
 from torch import Tensor
 from transformer_lens import patching
 
@@ -147,15 +146,3 @@ def some_tokens(config: TransformerConfig, seed: int) -> Tensor:
 def difference(logits: Tensor) -> Tensor:
     """The logit of one token less that of another."""
     return logits[..., 1] - logits[..., 2]
-
-
-def interleaved(sides: Sequence[Callable[[], object]], repeats: int, *, warm: int = 2) -> list[float]:
-    """The median seconds of each side, the sides taking turns; the first rounds warm up."""
-    seconds: list[list[float]] = [[] for _ in sides]
-    for turn in range(repeats + warm):
-        for taken, side in zip(seconds, sides, strict=True):
-            began = time.process_time()
-            side()
-            if turn >= warm:
-                taken.append(time.process_time() - began)
-    return [statistics.median(taken) for taken in seconds]

@@ -7,11 +7,10 @@ processor time, medians. The bare network is the same arithmetic without hook po
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable, Sequence
 
 import torch
+from timing import interleaved
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -116,18 +115,6 @@ def _gradient(network: nn.Module, tokens: Tensor) -> Callable[[], object]:
         return torch.autograd.grad(loss, parameters)
 
     return gradient
-
-
-def interleaved(sides: Sequence[Callable[[], object]], repeats: int) -> list[float]:
-    """The median seconds of each side, the sides taking turns; the first rounds warm up."""
-    seconds: list[list[float]] = [[] for _ in sides]
-    for turn in range(repeats + 3):
-        for taken, side in zip(seconds, sides, strict=True):
-            began = time.process_time()
-            side()
-            if turn >= 3:
-                taken.append(time.process_time() - began)
-    return [statistics.median(taken) for taken in seconds]
 
 
 class Bare(nn.Module):
