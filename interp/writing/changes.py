@@ -31,7 +31,7 @@ class Zero:
     """Nothing at all."""
 
     def __call__(self, tensor: Tensor, site: Site) -> Tensor:
-        return torch.zeros_like(tensor)
+        return tensor.new_zeros(()).expand_as(tensor)
 
 
 @dataclass(frozen=True)

@@ -112,14 +112,15 @@ class CleanPass:
 
 
 def clean_pass(
-    model: nn.Module, share: Share, hooks: Iterable[str], *, remember: bool, to_the_end: bool
+    model: nn.Module, share: Share, hooks: Iterable[str], *, abilities: Abilities, at: int | None
 ) -> CleanPass:
-    """Runs the network layer by layer, untouched.
+    """Runs the network layer by layer, untouched, to its output where runs take a part of that (`at`: one position).
 
-    `remember`: keep what later positions need of earlier ones. `to_the_end`: also where no hook asked for comes later.
+    What later positions need of earlier ones is kept where the network can start from it.
     """
     points, seeds = hook_points(model), seeds_of(model)
-    past_points: Sequence[str] = getattr(model, "past_points", ()) if remember else ()
+    to_the_end = abilities.columns or (abilities.positions and at is None)
+    past_points: Sequence[str] = getattr(model, "past_points", ()) if abilities.positions else ()
     kept: dict[str, Tensor] = {}
     names = dict.fromkeys([*hooks, *past_points])
     handles = [points[name].register_forward_hook(_keeper(kept, name)) for name in names]
@@ -163,8 +164,3 @@ def _keeper(kept: dict[str, Tensor], name: str) -> Any:
         kept[name] = output
 
     return keep
-
-
-def nbytes(tensors: Iterable[Tensor]) -> int:
-    """Bytes of these tensors, each counted once."""
-    return sum(tensor.nbytes for tensor in {id(tensor): tensor for tensor in tensors}.values())

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from interp.reading.points import hook_points
 from interp.refusals import Refused
+from interp.writing.changes import local
 from interp.writing.clean import BEFORE, Abilities, CleanPass, Passed
 from interp.writing.edits import Edit
 from interp.writing.places import Window
@@ -108,14 +109,18 @@ class _Rider:
 
     def columns(self, tensor: Tensor) -> tuple[Tensor, Tensor]:
         """Which column of an untouched tensor each run changes, and what is there then, `[*seed, run, example]`."""
-        window = {} if self.share.whole else {"example": self.share.examples}
-        chosen, values = [], []
-        for ((edit, site),) in self.edits:
-            site = replace(site, lengths=self.lengths, window=window) if window else site
-            chosen.append(site.positions[site.axes[-1]][0])
+        chosen = [site.positions[site.axes[-1]][0] for ((_, site),) in self.edits]
+        values = tensor.new_empty(*tensor.shape[:-2], len(chosen), tensor.shape[-2])
+        for run, (column, ((edit, site),)) in enumerate(zip(chosen, self.edits, strict=True)):
             alone = len(site.positions) == 1 and not site.by_example
-            values.append((edit.changed if alone else edit.apply)(tensor, site)[..., chosen[-1]])
-        return torch.tensor(chosen, device=tensor.device), torch.stack(values, dim=tensor.ndim - 2)
+            window = {} if self.share.whole else {"example": self.share.examples}
+            part, along = tensor, column
+            if local(edit.change, site.axes[-1]):
+                part, along = tensor.narrow(-1, column, 1), 0
+                window = {**window, site.axes[-1]: slice(column, column + 1)}
+            site = replace(site, lengths=self.lengths, window=window) if window else site
+            values[..., run, :] = (edit.changed if alone else edit.apply)(part, site)[..., along]
+        return torch.tensor(chosen, device=tensor.device), values
 
     def ridden(self, tensor: Tensor, *, own: bool = False) -> Tensor:
         """The tensor with the edits of each run made in its share of the examples; `own`: it may be written into."""

@@ -33,8 +33,9 @@ from interp.reading.points import seeds_of
 from interp.refusals import Refused
 from interp.writing.edits import Edit, edits_of
 from interp.writing.planning import Edits
+from interp.writing.room import allowed
 from interp.writing.sweep_labels import labelled
-from interp.writing.swept import Sweeping, allowed
+from interp.writing.swept import Sweeping
 
 Metric = Callable[[Tensor], Tensor]
 
@@ -55,9 +56,10 @@ def sweep(
     An entry of `edits` is an edit, or several that act together; their hooks, layers and restrictions become
     coordinates along `edit` (sweep_labels.py). `metric` takes the network's output on all examples,
     `[*seed, example, ...]`, to a number for each (seed and) example; with `at`, a position, the output is that
-    position's alone, `[*seed, example, token]`. `memory`: bytes that the activations of a pass may take at most (half
-    of what is free, unless given). `executor`: runs shares of the sweep, each on its own copy of the network; with
-    processes, model and metric must be picklable.
+    position's alone, `[*seed, example, token]`. `memory`: bytes that all tensors made by the sweep may take at once
+    (half of what is free, unless given); what the metric makes itself, and values of edits cast to the network's dtype,
+    come on top. `executor`: runs shares of the sweep, each on its own copy of the network; with processes, model and
+    metric must be picklable.
 
     Raises `Refused` as `edited` does, for a metric of another shape, and where one example does not fit in `memory`.
     """

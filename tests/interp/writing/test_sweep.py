@@ -33,7 +33,6 @@ from interp.writing.edits import (
 )
 from interp.writing.passes import Passing
 from interp.writing.sweep import sweep
-from interp.writing.swept import Room
 from models.networks.mlp import MLP
 from models.networks.mlp_config import MLPConfig
 from models.networks.pretrained import load_pretrained
@@ -232,21 +231,6 @@ def test_examples_that_an_edit_leaves_as_they_were_are_not_run_again(
     np.testing.assert_allclose(
         swept, one_at_a_time(model, inputs, entries, lambda output: output[..., 1], None), atol=1e-12
     )
-
-
-def test_memory_is_a_bound_and_parts_of_the_examples_give_the_same() -> None:
-    model, tokens = small_transformer(), some_tokens(6)
-    entries = grid(model, "blocks.*.hook_{resid_pre,mlp_out}", tokens.flip(0))
-    whole = sweep(model, tokens, entries, difference, at=-1)
-    one = Room.of(model, tokens, 0, None).example
-    for memory in (40 * one, 200 * one, 1000 * one):
-        np.testing.assert_allclose(
-            sweep(model, tokens, entries, difference, at=-1, memory=memory), whole, atol=1e-12
-        )
-    with pytest.raises(Refused, match="One example takes about"):
-        sweep(model, tokens, entries, difference, at=-1, memory=one)
-    with pytest.raises(Refused, match="needs all 6 examples at once"):
-        sweep(model, tokens, [resample("hook_embed")], difference, at=-1, memory=40 * one)
 
 
 def test_somebody_elses_hooks_are_in_force_and_stay() -> None:
