@@ -43,8 +43,9 @@ def capture(
     """What passes the hook points matching `patterns` (see points.py) for every example, as labelled arrays.
 
     `data`: a tensor `[example, ...]` (`[seed, example, ...]` for inputs of each member of a population), or
-    anything with `inputs` and `examples`. `batch_size`: 256 unless given. `dtype`: float16, bfloat16, float32
-    or float64 for floating activations; kept as they are unless given. `to`: a folder that does not exist
+    anything with `inputs` and `examples`; its `mask`, where it has one, tells the network where sequences end, and
+    what is captured at padded positions means nothing. `batch_size`: 256 unless given. `dtype`: float16, bfloat16,
+    float32 or float64 for floating activations; kept as they are unless given. `to`: a folder that does not exist
     yet; activations go to disk and are read from there where they are used, so they may exceed the memory.
 
     Raises `Refused` for unknown hooks, hooks that do not fire, fire twice or change shape, and for what will
@@ -65,13 +66,13 @@ def capture(
     return keeper.result()
 
 
-def _record(forward: Callable[[Tensor], object], feed: Feed, cursor: Cursor, keeper: Keeper) -> None:
+def _record(forward: Callable[..., object], feed: Feed, cursor: Cursor, keeper: Keeper) -> None:
     """Every batch through the network; the keeper takes the buffers over whenever they are full."""
     rows, filled, done = 0, 0, 0
-    for batch in feed.batches():
+    for batch, masked in zip(feed.batches(), feed.masks(), strict=True):
         length = batch.shape[feed.axis]
         cursor.move(filled, length)
-        forward(batch)
+        forward(batch, **masked)
         _check_fired(keeper.recorders)
         rows = rows or keeper.plan(length)
         filled, done = filled + length, done + length

@@ -3,11 +3,13 @@
 Data is a tensor, or anything with `inputs` (a tensor) and `examples` (a pandas table, one row per example). A
 population takes inputs that all members share, `[example, ...]`, or one set for each, `[seed, example, ...]`:
 its `hook_input` tells which by the number of dimensions, the length of `examples` where there is no such hook
-point, and a bare tensor that nothing else explains is shared.
+point, and a bare tensor that nothing else explains is shared. Where data also has a `mask [example, pos]`, False at
+padding, a network whose `forward` takes a `mask` is given it.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import time
@@ -48,6 +50,7 @@ class Feed:
     batch_size: int
     device: torch.device
     dtype: torch.dtype
+    mask: Tensor | None = None
 
     @property
     def total(self) -> int:
@@ -69,6 +72,15 @@ class Feed:
             if bar is not None:
                 bar.close()
 
+    def masks(self) -> Iterator[dict[str, Tensor]]:
+        """For each batch what tells the network which positions are real: `mask`, or nothing where none is padded."""
+        for start in range(0, self.total, self.batch_size):
+            if self.mask is None:
+                yield {}
+            else:
+                length = min(self.batch_size, self.total - start)
+                yield {"mask": self.mask.narrow(self.mask.ndim - 2, start, length).to(self.device)}
+
 
 def feed_of(model: nn.Module, data: LabelledData | Tensor, *, batch_size: int | None) -> Feed:
     """The data as batches for this network. Raises `Refused` for no examples or a table of another length."""
@@ -86,7 +98,15 @@ def feed_of(model: nn.Module, data: LabelledData | Tensor, *, batch_size: int | 
         raise Refused(
             f"The inputs hold {total:,} examples, but the table `examples` has {len(examples):,} rows."
         )
-    return Feed(inputs, examples, axis, size, *taken_by(model, inputs))
+    return Feed(inputs, examples, axis, size, *taken_by(model, inputs), _padding(model, data))
+
+
+def _padding(model: nn.Module, data: LabelledData | Tensor) -> Tensor | None:
+    """Which positions are real, `[*seed, example, pos]`; None where all are, or the network does not ask."""
+    mask = getattr(data, "mask", None)
+    if not isinstance(mask, Tensor) or bool(mask.all()):
+        return None
+    return mask if "mask" in inspect.signature(model.forward).parameters else None
 
 
 def _parts(data: LabelledData | Tensor) -> tuple[Tensor, pd.DataFrame | None]:

@@ -28,7 +28,7 @@ from models.networks.positionwise import linear
 from models.networks.recurrent_cells import States
 from models.networks.recurrent_config import RecurrentConfig
 from models.networks.recurrent_layer import RecurrentLayer
-from models.networks.tokens import check_tokens
+from models.networks.tokens import check_mask, check_tokens
 from models.refusals import Refused
 
 
@@ -68,17 +68,20 @@ class Recurrent(HookedModel):
         states: Sequence[States] | None = None,
         start_at_layer: int | None = None,
         stop_at_layer: int | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """The logits, `[*seed, example, pos, token]` or `[*seed, example, class]`.
 
         `states`: what each layer starts from, as `continued` gives it (zeros unless given). `start_at_layer=l`:
         `inputs` are what enters layer l, `[*seed, example, pos, width]`; `stop_at_layer=l`: returns what enters
-        layer l. The layer after the last makes the logits.
+        layer l. The layer after the last makes the logits. `mask [*seed, example, pos]`, bool: True where a position
+        is real, False where shorter sequences are padded at their end; a network that answers once answers at the last
+        real position, without a mask at the last of all.
         """
         start, stop = layers_between(start_at_layer, stop_at_layer, last=len(self.layers))
         x = self._entered(inputs) if start_at_layer is None else self._entering(inputs, start)
         x, _ = self._run(x, states, start, stop)
-        return x if stop_at_layer is not None else self._logits(x)
+        return x if stop_at_layer is not None else self._logits(x, mask)
 
     def continued(
         self, inputs: Tensor, states: Sequence[States] | None = None
@@ -100,9 +103,11 @@ class Recurrent(HookedModel):
             last.append(after)
         return x, tuple(last)
 
-    def _logits(self, x: Float[Tensor, "*seed example pos unit"]) -> Tensor:
+    def _logits(self, x: Float[Tensor, "*seed example pos unit"], mask: Tensor | None = None) -> Tensor:
         W, b = self.unembed.W, self.unembed.b
-        logits = linear(x, W, b) if self.config.answers == "each" else affine(x[..., -1, :], W, b)
+        if mask is not None:
+            check_mask(mask, x.shape[:-1])
+        logits = linear(x, W, b) if self.config.answers == "each" else affine(_at_the_end(x, mask), W, b)
         return self.hook_logits(logits)  # type: ignore[no-any-return]
 
     def _entered(self, inputs: Tensor) -> Tensor:
@@ -143,3 +148,13 @@ class Recurrent(HookedModel):
                 f"{given}."
             )
         return list(states)
+
+
+def _at_the_end(
+    x: Float[Tensor, "*seed example pos unit"], mask: Tensor | None
+) -> Float[Tensor, "*seed example unit"]:
+    """What stands at the last position, or at the last real one."""
+    if mask is None:
+        return x[..., -1, :]
+    ends = mask.expand(x.shape[:-1]).sum(dim=-1) - 1
+    return x.gather(-2, ends[..., None, None].expand(*ends.shape, 1, x.shape[-1])).squeeze(-2)

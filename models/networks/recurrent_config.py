@@ -22,9 +22,9 @@ class RecurrentConfig:
 
     It reads sequences of `features` numbers a position, or of tokens of a `vocabulary`, embedded in `d_model`
     dimensions (0: as many as units); one of the two is given. `answers`: `last` gives its outputs once, at the last
-    position (classes, or numbers to predict), `each` at every position (the next token). `cell`: `rnn` (tanh), `lstm`
-    (Hochreiter and Schmidhuber 1997, with forget gates: Gers et al. 2000), `gru` (Cho et al. 2014, the reset gate
-    after the matrix, as torch has it).
+    real position (classes, or numbers to predict), `each` at every position (the next token). `cell`: `rnn` (tanh),
+    `lstm` (Hochreiter and Schmidhuber 1997, with forget gates: Gers et al. 2000), `gru` (Cho et al. 2014, the reset
+    gate after the matrix, as torch has it).
 
     Weights and biases of the layers and of the output are drawn from +-init_scale/sqrt(units), as torch.nn draws them;
     embeddings from N(0, init_scale^2 / d_model). `forget_bias` is added to the LSTM's forget gate (Jozefowicz et al.

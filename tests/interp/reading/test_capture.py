@@ -21,6 +21,8 @@ from interp.reading.feeding import taken_by
 from interp.refusals import Refused
 from models.networks.mlp import MLP
 from models.networks.mlp_config import MLPConfig
+from models.networks.transformer import Transformer
+from models.networks.transformer_config import TransformerConfig
 
 INPUTS = torch.arange(12.0).reshape(6, 2)
 
@@ -248,3 +250,25 @@ def test_inputs_go_to_the_network_in_its_own_dtype_and_token_numbers_stay_whole(
     assert taken_by(model, torch.zeros(2, 3, dtype=torch.int64))[1] == torch.int64
     assert taken_by(nn.Identity(), torch.zeros(2, dtype=torch.float16))[1] == torch.float16
     assert taken_by(nn.Linear(1, 1, device="meta"), torch.zeros(2)) == (torch.device("meta"), torch.float32)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_padding_changes_nothing_at_real_positions(causal: bool) -> None:
+    model = Transformer(TransformerConfig(5, 6, d_model=8, heads=2, d_mlp=4, causal=causal)).double()
+    tokens = torch.randint(5, (5, 6), generator=torch.Generator().manual_seed(0))
+    lengths = torch.tensor([6, 2, 4, 1, 5])
+    mask = torch.arange(6) < lengths[:, None]
+    data = SimpleNamespace(inputs=tokens, examples=pd.DataFrame(index=range(5)), mask=mask)
+    acts = capture(model, data, "blocks.*.hook_resid_post", batch_size=2)
+    for number, length in enumerate(lengths.tolist()):
+        alone = capture(model, tokens[number : number + 1, :length], "blocks.*.hook_resid_post")
+        for name in acts:
+            np.testing.assert_allclose(acts[name][number, :length], alone[name][0], atol=1e-12)
+
+
+def test_a_network_that_takes_no_mask_is_given_none() -> None:
+    mask = torch.tensor([[True, False]] * 6)
+    data = SimpleNamespace(inputs=INPUTS, examples=pd.DataFrame(index=range(6)), mask=mask)
+    np.testing.assert_array_equal(
+        capture(HandNetwork(), data, "double.hook_post")["double.hook_post"], 2 * INPUTS
+    )

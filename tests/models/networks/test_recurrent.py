@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -48,6 +50,35 @@ def trajectories(model: Recurrent, inputs: Tensor, *edits: Any) -> dict[str, Ten
     with edited(model, list(edits)) if edits else nullcontext():
         found = capture(model, inputs, "layers.*.hook_*")
     return {name: found.tensor(name) for name in found}
+
+
+def padded(inputs: Tensor, lengths: list[int], padding: float) -> SimpleNamespace:
+    """The sequences cut to these lengths and filled up, as data."""
+    mask = torch.arange(inputs.shape[1]) < torch.tensor(lengths)[:, None]
+    filled = torch.where(mask if inputs.ndim == 2 else mask[..., None], inputs, padding)
+    table = pd.DataFrame({"length": lengths})
+    return SimpleNamespace(inputs=filled.to(inputs.dtype), examples=table, mask=mask)
+
+
+@pytest.mark.parametrize("seeds", [0, [3, 5]], ids=["one network", "population"])
+@pytest.mark.parametrize("reads", ["numbers", "tokens"])
+def test_what_answers_once_answers_at_the_last_real_position(cell: str, reads: str, seeds: Any) -> None:
+    tokens = reads == "tokens"
+    model = network(cell, seeds, answers="last", **({"features": 0, "vocabulary": 5} if tokens else {}))
+    whole = torch.randint(5, (4, 7), generator=generator(0, "tokens")) if tokens else sequences()
+    lengths = [7, 3, 1, 5]
+    data = padded(whole, lengths, 1)
+    read = capture(model, data, "hook_logits", batch_size=3).tensor("hook_logits")
+    for number, length in enumerate(lengths):
+        alone = model(whole[number : number + 1, :length])
+        torch.testing.assert_close(read[..., number : number + 1, :], alone, rtol=0, atol=1e-12)
+    assert not torch.allclose(model(data.inputs)[..., 1, :], read[..., 1, :])
+
+
+def test_a_mask_that_pads_in_front_is_refused(cell: str) -> None:
+    mask = torch.arange(7).expand(4, 7) > 2
+    with pytest.raises(Refused, match="padding stands at the end"):
+        network(cell)(sequences(), mask=mask)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
