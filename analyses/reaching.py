@@ -8,9 +8,11 @@ nothing at all, is taken for 30 decades.
 Waiting: every matrix product is one step longer than the longest chain among what it is made of. The longest chain in a
 pass says how many products cannot begin before another has ended, on any machine. Seconds are no part of it.
 
-When it misleads: a gradient is a small change's effect; a network that has learned to ignore noise has small gradients
-there, and a saturated answer has small gradients everywhere. A chain says nothing of how long its links are: attention
-to twice the positions takes twice the work a link.
+When it misleads: where the gradient is taken for 30 decades over a stretch, the line through it is flatter than what
+was lost, and flat where there is no gradient at all: `gone` tells which networks that is so of. A gradient is a small
+change's effect; a network that has learned to ignore noise has small gradients there, and a saturated answer has small
+gradients everywhere. A chain says nothing of how long its links are: attention to twice the positions takes twice the
+work a link.
 
 Sources: Bengio, Simard and Frasconi, Learning long-term dependencies with gradient descent is difficult (1994),
 https://doi.org/10.1109/72.279181; Vaswani et al., Attention is all you need (2017), table 1 (sequential operations),
@@ -90,6 +92,14 @@ def fading(norms: Numbers) -> Numbers:
     """Decades lost per 10 positions, `[seed]`; `norms [seed, distance]` as `reach` gives them."""
     slopes = np.polyfit(np.arange(norms.shape[1]), relative(norms).T, 1)[0]
     return np.asarray(-10 * slopes, dtype=np.float64)
+
+
+def gone(norms: Numbers) -> NDArray[np.bool_]:
+    """Whether the gradient reaches two distances or more only as what is taken for 30 decades, `[seed]`.
+
+    Then `fading` says less than was lost: it is a lower bound, and 0 where there is no gradient at all.
+    """
+    return np.asarray((relative(norms) <= LEAST).sum(axis=1) >= 2)
 
 
 def chains(config: Any, *, seeds: int) -> dict[str, Numbers]:

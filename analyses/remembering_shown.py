@@ -10,7 +10,7 @@ import numpy as np
 
 import interp
 from analyses.ordering import KINDS
-from analyses.reaching import relative
+from analyses.reaching import Reach, gone, relative
 from analyses.remembering import EMBEDDED, FAMILIES, PAIRS, RATES, Memory, unequal
 
 if TYPE_CHECKING:
@@ -159,6 +159,22 @@ def lag_figure(found: Mapping[str, Memory], measure: str, title: str) -> Any:
     )
 
 
+def vanished(reaches: Mapping[str, Reach]) -> list[str]:
+    """Of which networks the fading is more than it is given as, where there are any."""
+    rows = [
+        f"{gone(getattr(one, when)).sum()} of {len(one.before)} {FAMILIES[kind]}s {when} training"
+        for kind, one in reaches.items()
+        for when in ("before", "after")
+        if gone(getattr(one, when)).any()
+    ]
+    if not rows:
+        return []
+    return [
+        f"The gradient vanishes altogether at some distances in {', '.join(rows)}: it is taken for 30 decades below "
+        "the largest there, so how fast it fades is given too low, as 0 where there is no gradient at all."
+    ]
+
+
 def spot(place: str, series: str, values: Numbers) -> interp.Spot:
     """A dot of a figure."""
     over_seeds = interp.measured(values)
@@ -195,6 +211,7 @@ def notes(config: Config, found: Found) -> list[str]:
         "row twice as long, attention takes four times the arithmetic, a recurrent network twice. Seconds are left "
         "out, so that a report comes out the same twice: `make bench` measures them.",
     ]
+    said += vanished(found.reaches)
     if not config.is_published_setting:
         said.append(
             "Left out: tanh networks and LSTMs of 8 units at the published length, 100 positions and 32,000 rows: run "

@@ -10,7 +10,7 @@ import torch
 
 import models
 from analyses.ordering import reordered
-from analyses.reaching import fading, longest_chain, reach, reached, reading, writing
+from analyses.reaching import Reach, fading, gone, longest_chain, reach, reached, reading, writing
 from analyses.remembering import (
     MOST_UNEQUAL,
     adding_networks,
@@ -24,6 +24,7 @@ from analyses.remembering import (
     size,
     unequal,
 )
+from analyses.remembering_shown import vanished
 from analyses.who_remembers_longest import Config, datasets
 from models.networks.vit import patches
 from models.refusals import Refused
@@ -75,6 +76,18 @@ def test_a_state_that_is_halved_at_each_step_halves_the_gradient() -> None:
 def test_a_gradient_that_has_vanished_counts_as_thirty_decades_below_the_largest() -> None:
     norms = np.array([[1.0, 0.0], [5.0, 5e-40], [2.0, 0.2]])
     np.testing.assert_allclose(fading(norms), [300, 300, 10])
+
+
+def test_where_the_gradient_is_gone_fading_is_a_lower_bound_and_the_report_says_so() -> None:
+    steep = 10.0 ** (-0.5 * np.arange(100))  # 5 decades per 10 positions, below the last of 30 from 61 on
+    at_once = np.eye(1, 100)[0]
+    norms = np.stack([steep, at_once, np.zeros(100), 0.9 ** np.arange(100)])
+    assert (fading(norms)[:3] < [5, 300, 1e-9]).all()
+    assert gone(norms).tolist() == [True, True, True, False]
+    assert not gone(np.array([[1.0, 0.0], [5.0, 5e-40]])).any()
+    assert vanished({"gru": Reach(norms[3:], norms[3:])}) == []
+    (note,) = vanished({"gru": Reach(norms[3:], norms[3:]), "rnn": Reach(norms[:1], norms[2:3])})
+    assert "1 of 1 tanh networks before training, 1 of 1 tanh networks after training" in note
 
 
 def test_before_training_means_the_same_seeds_and_leaves_the_network_as_it_was() -> None:
