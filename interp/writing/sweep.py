@@ -17,8 +17,9 @@ https://arxiv.org/abs/2004.12265; Heimersheim and Nanda 2024, https://arxiv.org/
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
@@ -61,7 +62,8 @@ def sweep(
     come on top. `executor`: runs shares of the sweep, each on its own copy of the network; with processes, model and
     metric must be picklable.
 
-    Raises `Refused` as `edited` does, for a metric of another shape, and where one example does not fit in `memory`.
+    Raises `Refused` as `edited` does, for a metric of another shape, where one example does not fit in `memory`, and
+    where a network, metric or edit cannot be sent to the executor's processes.
     """
     asked = [edits_of(entry) for entry in edits]
     if not asked or not all(asked):
@@ -78,14 +80,31 @@ def shared_out(sweeping: Sweeping, asked: Sequence[Edits], executor: Executor) -
     """Shares of the entries, each worked off elsewhere on a copy of the network and with its part of the memory."""
     shares = min(len(asked), os.cpu_count() or 1)
     bounds = [len(asked) * share // shares for share in range(shares + 1)]
-    memory = (sweeping.memory or allowed(None)) // shares
+    memory = None if sweeping.run_whole else (sweeping.memory or allowed(None)) // shares
     waiting = [
         executor.submit(
             _values, replace(sweeping, model=deepcopy(sweeping.model), memory=memory), asked[begin:end]
         )
         for begin, end in pairwise(bounds)
     ]
-    return torch.cat([future.result() for future in waiting])
+    try:
+        return torch.cat([future.result() for future in waiting])
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        if isinstance(executor, ProcessPoolExecutor):
+            _check_picklable(network=sweeping.model, metric=sweeping.metric, edits=asked)
+        raise error
+
+
+def _check_picklable(**parts: object) -> None:
+    """Raises `Refused` naming the part that cannot be sent to another process."""
+    for name, part in parts.items():
+        try:
+            pickle.dumps(part)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise Refused(
+                f"The {name} cannot be sent to another process ({error}): use functions defined at the top of a file "
+                "instead of lambdas and inner ones, or an executor of threads."
+            ) from error
 
 
 @torch.no_grad()

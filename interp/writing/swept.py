@@ -50,9 +50,14 @@ class Sweeping:
             if isinstance(edit.change, Noise | Resample) and isinstance(edit.change.draw, torch.Generator):
                 raise Refused(f"{edit!r} draws from a generator that goes on; a sweep takes draw=, a seed.")
         check_position(self.model, self.inputs, self.at)
-        if not Abilities.of(self.model).layers or has_foreign_hooks(self.model):
+        if self.run_whole:
             return _gathered(self._one_by_one(asked), len(asked))
         return _gathered(self._side_by_side(asked), len(asked))
+
+    @cached_property
+    def run_whole(self) -> bool:
+        """Whether the network cannot be started at a layer, or somebody else's hooks forbid to run edits side by side."""
+        return not Abilities.of(self.model).layers or has_foreign_hooks(self.model)
 
     @property
     def total(self) -> int:

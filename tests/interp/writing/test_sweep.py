@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -254,15 +253,6 @@ def test_a_users_own_module_is_run_one_edit_at_a_time() -> None:
         HandNetwork(), inputs, [zero("double.hook_post"), scale("hook_input", 2.0)], lambda out: out
     )
     assert swept.values.tolist() == [[2, 2, 2], [6, 22, 38]]
-
-
-def test_any_executor_gives_the_same() -> None:
-    model, tokens = small_transformer(), some_tokens()
-    entries = grid(model, "blocks.*.hook_resid_pre", tokens.flip(0))
-    with ThreadPoolExecutor(2) as executor:
-        shared = sweep(model, tokens, entries, difference, at=-1, executor=executor)
-    np.testing.assert_allclose(shared, sweep(model, tokens, entries, difference, at=-1), atol=1e-12)
-    assert not any(hooks_of(model).values())
 
 
 @pytest.mark.parametrize(
