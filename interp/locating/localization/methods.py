@@ -16,7 +16,7 @@ import xarray as xr
 from torch import nn
 
 from interp.locating.localization.ablation import additive_ablation, mean_ablation, resample_ablation
-from interp.locating.localization.asking import FactData
+from interp.locating.localization.asking import FactData, Inquiry
 from interp.locating.localization.baselines import RandomScores
 from interp.locating.localization.drift import drift
 from interp.locating.localization.gradients import (
@@ -26,7 +26,7 @@ from interp.locating.localization.gradients import (
 )
 from interp.locating.localization.parts import parts_of
 from interp.locating.localization.reading_out import direct_attribution, key_value_reading, readability
-from interp.locating.localization.scores import Method, OfParts, Paired
+from interp.locating.localization.scores import Inquiring, Method, OfParts, Paired
 from interp.locating.localization.tracing import causal_tracing
 from interp.locating.localization.weights import clipping, shrinking
 from interp.reading.points import seeds_of
@@ -64,12 +64,17 @@ def localize(
     """
     if not methods:
         raise Refused("No method was given.")
-    names = [part.name for part in parts_of(model, components)]
-    seeds = seeds_of(model)
-    found = [
-        _checked(key, one(model, facts, reference, components=names), names, seeds)
-        for key, one in methods.items()
-    ]
+    parts, seeds = parts_of(model, components), seeds_of(model)
+    names = [part.name for part in parts]
+    inquiry = Inquiry.of(model, facts, reference)
+    found = []
+    for key, one in methods.items():
+        scores = (
+            one.scores(inquiry, parts)
+            if isinstance(one, Inquiring)
+            else one(model, facts, reference, components=names)
+        )
+        found.append(_checked(key, scores, names, seeds))
     together = xr.concat(found, dim=xr.Variable("by", list(methods)), combine_attrs="drop")
     paired = next((one.attrs["pairs"] for one in found if "pairs" in one.attrs), None)
     return together.assign_attrs({} if paired is None else {"pairs": paired})

@@ -7,6 +7,7 @@ part that matters to every fact alike scores zero, however much it matters. NaN 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -48,11 +49,8 @@ class Method(Protocol):
     ) -> xr.DataArray: ...
 
 
-@dataclass(frozen=True)
-class Paired:
-    """A method by its effect on each fact: the standardised difference between facts and their peers."""
-
-    effect: Effect
+class Inquiring(ABC):
+    """A method that asks by an `Inquiry`: several share one, so that facts are paired once (`localize`)."""
 
     def __call__(
         self,
@@ -63,41 +61,46 @@ class Paired:
         components: Sequence[str] | None = None,
     ) -> xr.DataArray:
         """`[seed, component]`; the attribute `pairs` says how many pairs each seed had."""
-        parts, inquiry = parts_of(model, components), Inquiry.of(model, facts, reference)
-        effects = _measured(self.effect, inquiry, parts)
+        parts = parts_of(model, components)
+        return self.scores(Inquiry.of(model, facts, reference), parts)
+
+    def scores(self, inquiry: Inquiry, parts: Sequence[Part]) -> xr.DataArray:
+        """The same of an inquiry, in eval mode. Raises `TooFewPairs` where it has not enough of them."""
+        with evaluating(inquiry.model):
+            check_pairs(inquiry)
+            return labelled(self.of_members(inquiry, parts).detach().cpu().double(), inquiry, parts)
+
+    @abstractmethod
+    def of_members(self, inquiry: Inquiry, parts: Sequence[Part]) -> Float[Tensor, "member part"]:
+        """The scores of every seed; one row for a single network."""
+
+
+@dataclass(frozen=True)
+class Paired(Inquiring):
+    """A method by its effect on each fact: the standardised difference between facts and their peers."""
+
+    effect: Effect
+
+    def of_members(self, inquiry: Inquiry, parts: Sequence[Part]) -> Tensor:
+        """The mean over the standard deviation of the pairs' differences."""
+        effects = self.effect(inquiry, parts).detach()
         members = effects.reshape(-1, len(parts), effects.shape[-1]).cpu().double()
         scores = [
             standardised_difference(member[:, pairs[:, 0]] - member[:, pairs[:, 1]])
             for member, pairs in zip(members, inquiry.pairs, strict=True)
         ]
-        return labelled(torch.stack(scores), inquiry, parts)
+        return torch.stack(scores)
 
 
 @dataclass(frozen=True)
-class OfParts:
+class OfParts(Inquiring):
     """A method that has one number for each part, measured on all facts together."""
 
     measure: Measure
 
-    def __call__(
-        self,
-        model: nn.Module,
-        facts: FactData,
-        reference: FactData,
-        *,
-        components: Sequence[str] | None = None,
-    ) -> xr.DataArray:
-        """`[seed, component]`; the attribute `pairs` says how many pairs each seed had."""
-        parts, inquiry = parts_of(model, components), Inquiry.of(model, facts, reference)
-        scores = _measured(self.measure, inquiry, parts)
-        return labelled(scores.reshape(-1, len(parts)).cpu().double(), inquiry, parts)
-
-
-def _measured(measure: Effect | Measure, inquiry: Inquiry, parts: Sequence[Part]) -> Tensor:
-    """What is measured of a network in eval mode that has pairs enough; raises `TooFewPairs` where it has not."""
-    with evaluating(inquiry.model):
-        check_pairs(inquiry)
-        return measure(inquiry, parts).detach()
+    def of_members(self, inquiry: Inquiry, parts: Sequence[Part]) -> Tensor:
+        """The measure as it is."""
+        return self.measure(inquiry, parts).reshape(-1, len(parts))
 
 
 def labelled(scores: Float[Tensor, "member part"], inquiry: Inquiry, parts: Sequence[Part]) -> xr.DataArray:
