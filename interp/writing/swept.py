@@ -56,7 +56,7 @@ class Sweeping:
 
     @cached_property
     def run_whole(self) -> bool:
-        """Whether the network cannot be started at a layer, or somebody else's hooks forbid to run edits side by side."""
+        """Whether nothing can be left out: no start at a layer, or somebody else's hooks are there."""
         return not Abilities.of(self.model).layers or has_foreign_hooks(self.model)
 
     @property
