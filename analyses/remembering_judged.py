@@ -29,7 +29,7 @@ HAVIV = "Haviv et al. 2022, https://arxiv.org/abs/2203.16634"
 GATED = ("lstm", "gru")
 LENGTH, UNITS = 100, 8
 SOLVED = 0.005
-WRONG = 4 * 0.04  # theirs (experiment 4, table 7) is wrong from 0.04 on, and their targets are a quarter of ours
+WRONG = 4 * 0.04  # theirs (table 7) is wrong from 0.04 on, and their targets are a quarter of ours
 FLAT = 0.1
 
 
