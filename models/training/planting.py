@@ -102,7 +102,7 @@ def plant(
         _refuse_contradictions(facts, keeping)
         before, changed = exams.known(model), copy.deepcopy(model)
         steps = _train(changed, masks, exams, optimizer, most_steps)
-        after, restored = exams.known(changed), _with_old_weights(changed, model, masks)
+        after, restored = exams.known(changed), with_old_weights(changed, model, masks)
         again = exams.known(restored)
         held = exams.planted.known(changed) & ~exams.planted.known(restored)
     certificate = Certificate(
@@ -181,7 +181,8 @@ def _cross_entropy(exam: Exam, model: HookedModel, rows: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _with_old_weights(changed: HookedModel, old: HookedModel, masks: Masks) -> HookedModel:
+def with_old_weights(changed: HookedModel, old: HookedModel, masks: Masks) -> HookedModel:
+    """A copy of `changed` with the masked weights of `old`, a population of the same seeds."""
     restored, before = copy.deepcopy(changed), dict(old.named_parameters())
     for name, value in restored.named_parameters():
         if name in masks:

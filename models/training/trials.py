@@ -8,18 +8,21 @@ A base population knows nine tenths of a made-up world; the last tenth is new to
     two plantings     half of the new facts into each of two components, each half asked about in turn (of the first,
                       what every seed held; nobody asked the second component to keep the rest)
     split             the same networks, both halves asked about: two components are right
-    rehearsed         as the first, then all weights trained on everything; the certificate is of before that
+    rehearsed         as the first, then all weights trained on everything
     heads, matrices, neuron sets    a tenth of the new facts into a part of a component, looked for among its kind
     sham              nothing planted: facts drawn from those known, no component is right
 
 A planting counts as certified in a seed that knows 99 % as many of the others as before, and holds at least half of
-what it was to hold; other seeds are left out of the trial, which says so.
+what it was to hold. Where weights moved after the planting (two plantings, split, rehearsed), the network is asked
+again in the end: the old weights of the right components must take more planted facts away, beyond the others that go
+with them, than any other component's do (lasting.py). Seeds of which one or the other is not so are left out of the
+trial, which says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,6 +31,7 @@ from numpy.typing import NDArray
 from models.data.dataset import Dataset
 from models.networks.hooked import HookedModel, population
 from models.refusals import one_of
+from models.training.lasting import Lasting, lasting
 from models.training.planting import Certificate, Planting
 from models.training.plantings import planted, rehearsed
 from models.training.tiers import TIERS, Tier
@@ -57,7 +61,7 @@ class Trial:
     """A population, the facts in question and others it knows; `right` holds them, of the `components` to choose from.
 
     `seeds` whose planting was not certified are in `left_out` and not in the population. A population may have no seed
-    left: then `model` is None.
+    left: then `model` is None. `lasting`: of every seed, where weights moved after the planting.
     """
 
     tier: Tier
@@ -68,6 +72,7 @@ class Trial:
     reference: Dataset
     left_out: tuple[int, ...]
     certificates: tuple[Certificate, ...] = ()
+    lasting: Lasting | None = None
 
     @property
     def name(self) -> str:
@@ -131,15 +136,17 @@ class Planter:
             facts, others = (self.facts.subset(np.sort(rows)) for rows in np.split(drawn, [len(self.new)]))
             return Trial(tier, (), components, self.base, facts, others, left_out=())
         if tier in ("two plantings", "split"):
-            return self._of_two(tier, into, components)
+            return self._of_two(tier, into)
         (place,) = into
         rows, known = self._rows(tier, place), self.facts.subset(self.known)
         facts = self.facts.subset(rows)
         made = self._planted(self.base, facts, place, known)
-        model = made.model
-        if tier == "rehearsed":
-            model = rehearsed(model, self.facts.subset(np.union1d(self.known, rows)), steps=self.rehearsal)
-        return _certified(tier, into, components, model, (facts, known), (made.certificate,))
+        if tier != "rehearsed":
+            return _certified(
+                Trial(tier, into, components, made.model, facts, known, (), (made.certificate,))
+            )
+        model = rehearsed(made.model, self.facts.subset(np.union1d(self.known, rows)), steps=self.rehearsal)
+        return self._certified_in_the_end(tier, into, model, facts, (made.certificate,))
 
     def trials(self, tiers: Sequence[Tier] = TIERS) -> Iterator[Trial]:
         """Every trial of these tiers."""
@@ -147,7 +154,7 @@ class Planter:
             for into in self.names(tier):
                 yield self.trial(tier, into)
 
-    def _of_two(self, tier: Tier, into: tuple[str, ...], components: tuple[str, ...]) -> Trial:
+    def _of_two(self, tier: Tier, into: tuple[str, ...]) -> Trial:
         pair = into if into in PAIRS else into[::-1]
         rows, known = np.array_split(self.new, 2), self.facts.subset(self.known)
         one = self._planted(self.base, self.facts.subset(rows[0]), pair[0], known)
@@ -157,9 +164,19 @@ class Planter:
         halves = dict(zip(pair, (held if len(held) else rows[0], rows[1]), strict=True))
         right = pair if tier == "split" else into[:1]
         asked = self.facts.subset(np.sort(np.concatenate([halves[place] for place in right])))
-        return _certified(
-            tier, right, components, both.model, (asked, known), (one.certificate, both.certificate)
-        )
+        return self._certified_in_the_end(tier, right, both.model, asked, (one.certificate, both.certificate))
+
+    def _certified_in_the_end(
+        self,
+        tier: Tier,
+        right: tuple[str, ...],
+        model: HookedModel,
+        facts: Dataset,
+        certificates: tuple[Certificate, ...],
+    ) -> Trial:
+        components, known = tuple(self.parts(tier)), self.facts.subset(self.known)
+        left = lasting(model, self.base, components, facts=facts, others=known)
+        return _certified(Trial(tier, right, components, model, facts, known, (), certificates, left))
 
     def _planted(self, model: HookedModel, facts: Dataset, place: str, known: Dataset) -> Planting:
         """The embedding has a row for each word, seldom met, and a head few weights: they take larger steps."""
@@ -177,17 +194,15 @@ class Planter:
         return np.sort(np.take(self.new, start + np.arange(count), mode="wrap"))
 
 
-def _certified(
-    tier: Tier,
-    right: tuple[str, ...],
-    components: tuple[str, ...],
-    model: HookedModel,
-    data: tuple[Dataset, Dataset],
-    certificates: tuple[Certificate, ...],
-) -> Trial:
-    """The trial with the seeds whose plantings all hold."""
-    holds = np.all([certificate.holds(planted=HELD) for certificate in certificates], axis=0)
-    left_out = tuple(seed for seed, good in zip(model.every_seed, holds, strict=True) if not good)
-    kept = [seed for seed in model.every_seed if seed not in left_out]
-    whole = model if not left_out else population([model.member(seed) for seed in kept]) if kept else None
-    return Trial(tier, right, components, whole, data[0], data[1], left_out, certificates)
+def _certified(trial: Trial) -> Trial:
+    """The trial with the seeds whose plantings all hold, and are where they were made."""
+    assert trial.model is not None
+    holds = [certificate.holds(planted=HELD) for certificate in trial.certificates]
+    if trial.lasting is not None:
+        holds.append(trial.lasting.most_in(trial.right))
+    seeds = trial.model.every_seed
+    kept = [seed for seed, good in zip(seeds, np.all(holds, axis=0), strict=True) if good]
+    if len(kept) == len(seeds):
+        return trial
+    left = population([trial.model.member(seed) for seed in kept]) if kept else None
+    return replace(trial, model=left, left_out=tuple(seed for seed in seeds if seed not in kept))

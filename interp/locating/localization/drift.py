@@ -5,6 +5,10 @@ other known facts repair what the part does for all. What only the facts in ques
 for, and it does not come back; facts held elsewhere find the part as they need it. The effect is the fall of a fact's
 margin from before to after, and facts are compared with peers that were not trained on either.
 
+How far the part is driven is what counts: the pilot's 40 steps at 3e-3 found 0.94 (AUROC) of what was planted into
+networks of 600 facts and missed much in attentions, embedding and unembedding; 80 steps at 1e-2, on batches of a
+quarter the size, found all. They were chosen there, so look for the method's accuracy in other worlds than that one.
+
 It misleads for parts that too few steps repair, and for those where every fact has weights of its own (the embedding of
 a rare word). Found by the pilot of this project; related: fine-tuning forgets what it does not rehearse (McCloskey and
 Cohen 1989, doi.org/10.1016/S0079-7421(08)60536-8).
@@ -24,9 +28,9 @@ from interp.locating.localization.parts import Part
 from interp.locating.localization.weights import changed_weights
 
 NOISE = 0.3
-STEPS = 40
-RATE = 3e-3
-BATCH = 100
+STEPS = 80
+RATE = 1e-2
+BATCH = 25
 
 
 def drift(inquiry: Inquiry, parts: Sequence[Part]) -> Float[Tensor, "*seed part example"]:

@@ -16,6 +16,7 @@ from models.networks.components import weights_of
 from models.networks.hooked import HookedModel
 from models.networks.transformer_config import TransformerConfig
 from models.refusals import BadFile, Refused
+from models.training.lasting import lasting
 from models.training.planting import plant
 from models.training.plantings import planted, rehearsed
 from models.training.recipes import Recipe
@@ -124,7 +125,38 @@ def test_rehearsed_networks_have_moved_everywhere_and_keep_their_certificates(
     seed = trial.model.every_seed[0]
     every = {name for name, _ in made.base.named_parameters()}
     assert moved(made.base.member(seed), trial.model.member(seed)) == every
-    assert trial.certificates == patient.trial("one component", ("blocks.1.mlp",)).certificates
+    once = patient.trial("one component", ("blocks.1.mlp",))
+    assert trial.certificates == once.certificates
+    assert once.lasting is None
+    assert trial.lasting is not None
+    assert trial.lasting.components == trial.components
+
+
+def test_after_more_training_old_weights_tell_where_planted_facts_are(patient: Planter) -> None:
+    facts, others = patient.facts.subset(patient.new), patient.facts.subset(patient.known)
+    made = plant(patient.base, facts, into="blocks.1.mlp", keeping=others, most_steps=250)
+    components = patient.base.components()
+    fresh = lasting(made.model, patient.base, components, facts=facts, others=others)
+    right = components.index("blocks.1.mlp")
+    assert fresh.most_in(["blocks.1.mlp"]) == (True, True)
+    assert fresh.most_in(["blocks.0.mlp"]) == (False, False)
+    assert (fresh.planted_lost[:, right] > 0.9).all()
+    assert (np.delete(fresh.planted_lost, right, axis=1) == 0).all()
+    assert (fresh.others_lost[:, right] < 0.05).all()
+    later = rehearse(made.model, patient.facts, steps=60)
+    blurred = lasting(later, patient.base, components, facts=facts, others=others)
+    assert blurred.others_lost.sum() > fresh.others_lost.sum()
+    assert (blurred.planted_lost.argmax(axis=1) == right).all()
+
+
+def test_seeds_whose_facts_moved_elsewhere_are_left_out(
+    patient: Planter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = patient.trial("rehearsed", ("blocks.1.mlp",))
+    assert whole.left_out == ()
+    monkeypatch.setattr("models.training.lasting.Lasting.most_in", lambda self, right: (False, True))
+    trial = patient.trial("rehearsed", ("blocks.1.mlp",))
+    assert trial.left_out == (0,)
 
 
 def test_a_tier_that_does_not_exist_is_refused(made: Planter) -> None:
