@@ -13,10 +13,8 @@ from interp.reading.points import hook_points
 from interp.refusals import Refused
 from interp.writing.changes import local
 from interp.writing.clean import BEFORE, Abilities, CleanPass, Passed
-from interp.writing.edits import Edit
 from interp.writing.places import Window
-from interp.writing.planning import POSITION_AXES, Group, Run
-from interp.writing.values import Site
+from interp.writing.planning import POSITION_AXES, Group, Run, Together
 
 
 @dataclass(frozen=True)
@@ -28,23 +26,22 @@ class Passing:
     abilities: Abilities
     at: int | None
 
-    def output(self, group: Group) -> Tensor:
-        """The output `[*seed, run, example, ...]` of every run of the group."""
-        if group.columns and self.abilities.columns:
+    def output(self, together: Together) -> Tensor:
+        """The output `[*seed, run, example, ...]` of every run of these groups, in their order."""
+        (group, *more) = together.groups
+        if group.columns and not more:
             return self._of_changed(group)
-        first = group.first
-        riders = {hook: _Rider(hook, group.runs, self, first) for hook in (*group.entering, *group.inside)}
-        points, handles = hook_points(self.model), []
-        inputs = self._entering(group, riders, first)
+        first, points, handles = together.first, hook_points(self.model), []
+        riders = {hook: _Rider(hook, list(together.inside(hook)), self, first) for hook in together.hooks}
         try:
-            handles += [points[hook].register_forward_hook(riders[hook]) for hook in group.inside]
-            output = self._forward(inputs, group.start, first)
+            handles += [points[hook].register_forward_hook(rider) for hook, rider in riders.items()]
+            output = self._through(together, first)
         finally:
             for handle in handles:
                 handle.remove()
-        for hook in group.inside:
-            riders[hook].check_fired()
-        runs = parted(output, self.clean.lead, len(group.runs))
+        for rider in riders.values():
+            rider.check_fired()
+        runs = parted(output, self.clean.lead, together.count)
         if self.clean.output is None or not first or self.at is not None:
             return runs
         # the output of all positions: those before the first one computed are as untouched
@@ -52,21 +49,36 @@ class Passing:
         shape = (*runs.shape[: self.clean.lead + 1], *beginning.shape[self.clean.lead + 1 :])
         return torch.cat((beginning.expand(shape), runs), dim=-2)
 
+    def _through(self, together: Together, first: int) -> Tensor:
+        """The output of all runs: each group joins the batch where it starts."""
+        x: Tensor | None = None
+        for groups, stop in together.stages():
+            start = groups[0].start
+            joining = [self._entering(group, first) for group in groups]
+            there = joining if x is None else [x, *joining]
+            x = there[0] if len(there) == 1 else torch.cat(there, dim=self.clean.example_axis(start))
+            joining = there = []
+            x = self._forward(x, start, first, stop=stop)
+        assert x is not None  # there is at least one group
+        return x
+
     def _of_changed(self, group: Group) -> Tensor:
         """The same of runs that change one column of what enters: the examples left as they were are not run again."""
         untouched, inputs, lead = self.clean.output, self.clean.entering[group.start], self.clean.lead
         assert untouched is not None  # a clean pass is taken to its end where columns can be changed
-        columns, values = _Rider(group.entering[0], group.runs, self, 0).columns(inputs)
+        columns, values = _Rider(group.entering[0], list(enumerate(group.runs)), self, 0).columns(inputs)
         differs = values != inputs[..., columns].mT
         changed = differs.any(dim=0) if differs.ndim > 2 else differs
         runs, examples = changed.nonzero(as_tuple=True)
         output = untouched.unsqueeze(lead).repeat_interleave(len(group.runs), dim=lead)
         if len(runs):
             rows = (examples, columns[runs], values[..., runs, examples])
-            output[(slice(None),) * lead + (runs, examples)] = self._forward(inputs, group.start, 0, rows)
+            output[(slice(None),) * lead + (runs, examples)] = self._forward(
+                inputs, group.start, 0, changed=rows
+            )
         return output
 
-    def _entering(self, group: Group, riders: dict[str, _Rider], first: int) -> Tensor:
+    def _entering(self, group: Group, first: int) -> Tensor:
         """What enters the layer at which the group starts, every run with its own edits of it."""
         x, place = self.clean.entering[group.start], self.clean.example_axis(group.start)
         if first:
@@ -75,16 +87,24 @@ class Passing:
         shape = (*x.shape[:place], len(group.runs), *x.shape[place:])
         x = x.unsqueeze(place).expand(shape).flatten(place, place + 1)
         for hook in group.entering:
-            x = riders[hook].ridden(x, own=len(group.runs) > 1)
+            x = _Rider(hook, list(enumerate(group.runs)), self, first).ridden(x, own=len(group.runs) > 1)
         return x
 
     def _forward(
-        self, x: Tensor, start: int, first: int, changed: tuple[Tensor, ...] | None = None
+        self,
+        x: Tensor,
+        start: int,
+        first: int,
+        *,
+        stop: int | None = None,
+        changed: tuple[Tensor, ...] | None = None,
     ) -> Tensor:
         more: dict[str, Any] = {} if start == BEFORE else {"start_at_layer": start}
         if first:
             more |= {"first_pos": first, "past": self.clean.past}
-        if self.at is not None and self.abilities.logits:
+        if stop is not None:
+            more["stop_at_layer"] = stop
+        elif self.at is not None and self.abilities.logits:
             more["at"] = self.at
         if changed is not None:
             more["changed"] = changed
@@ -93,12 +113,12 @@ class Passing:
 
 
 class _Rider:
-    """The edits of every run at one hook."""
+    """The edits at one hook of some runs of a batch, by their place in it."""
 
-    def __init__(self, hook: str, runs: Sequence[Run], passing: Passing, first: int) -> None:
+    def __init__(self, hook: str, runs: Sequence[tuple[int, Run]], passing: Passing, first: int) -> None:
         self.hook, self.passed, self.first, self.at = hook, passing.clean.passed[hook], first, passing.at
         self.share, self.lengths = passing.clean.share, passing.clean.lengths(hook)
-        self.edits: list[list[tuple[Edit, Site]]] = [list(run.at(hook)) for run in runs]
+        self.edits = [(place, list(run.at(hook))) for place, run in runs]
         self.fired = False
 
     def __call__(self, module: nn.Module, inputs: Any, output: Any) -> Tensor:
@@ -109,9 +129,9 @@ class _Rider:
 
     def columns(self, tensor: Tensor) -> tuple[Tensor, Tensor]:
         """Which column of an untouched tensor each run changes, and what is there then, `[*seed, run, example]`."""
-        chosen = [site.positions[site.axes[-1]][0] for ((_, site),) in self.edits]
+        chosen = [site.positions[site.axes[-1]][0] for _, ((_, site),) in self.edits]
         values = tensor.new_empty(*tensor.shape[:-2], len(chosen), tensor.shape[-2])
-        for run, (column, ((edit, site),)) in enumerate(zip(chosen, self.edits, strict=True)):
+        for column, (run, ((edit, site),)) in zip(chosen, self.edits, strict=True):
             alone = len(site.positions) == 1 and not site.by_example
             window = {} if self.share.whole else {"example": self.share.examples}
             part, along = tensor, column
@@ -128,10 +148,11 @@ class _Rider:
         window = window_of(self.passed, tensor, first=self.first, at=self.at)
         if not self.share.whole:
             window = {**window, "example": self.share.examples}
-        changed = parted(tensor, place, len(self.edits))
+        examples = self.share.examples
+        changed = parted(tensor, place, tensor.shape[place] // (examples.stop - examples.start))
         changed = changed if own else changed.clone()
-        for number, edits in enumerate(self.edits):
-            share = changed.select(place, number)
+        for run, edits in self.edits:
+            share = changed.select(place, run)
             for edit, site in edits:
                 edit.write(share, replace(site, lengths=self.lengths, window=window) if window else site)
         return changed.flatten(place, place + 1)

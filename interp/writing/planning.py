@@ -4,14 +4,15 @@ Runs that start at the same layer and act at the same hooks can share a pass. Wh
 one are known from the untouched pass, a pass begins there; a pass of many runs begins at the smallest of theirs. How
 the runs of a group are best parted into passes is a shortest path: a pass costs a fixed amount (the steps between the
 kernels) plus its positions, and the cheapest partition of the runs, sorted by position, is found exactly. The fixed
-amount is counted in positions, from how many parameters each of them has to meet.
+amount is counted in positions, from how many parameters each of them has to meet. Parts that are small enough then ride
+in one batch, whatever their layers and hooks: each joins it at the layer where it starts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from interp.writing.changes import local
 from interp.writing.clean import CleanPass
@@ -57,10 +58,53 @@ class Group:
         return min(run.first for run in self.runs)
 
 
-def planned(clean: CleanPass, asked: Sequence[tuple[int, Edits]], *, latest: int) -> list[Group]:
+@dataclass(frozen=True)
+class Together:
+    """Groups whose runs share a batch, in the order of their starts: each joins it at the layer where it starts."""
+
+    groups: tuple[Group, ...]
+
+    @property
+    def first(self) -> int:
+        """The first position that any of their runs changes."""
+        return min(group.first for group in self.groups)
+
+    @property
+    def count(self) -> int:
+        """How many runs they have."""
+        return sum(len(group.runs) for group in self.groups)
+
+    @property
+    def runs(self) -> Iterator[Run]:
+        """All runs, in the order of the batch."""
+        return chain.from_iterable(group.runs for group in self.groups)
+
+    @property
+    def hooks(self) -> tuple[str, ...]:
+        """The hooks that are edited while the pass runs."""
+        return tuple(dict.fromkeys(hook for group in self.groups for hook in group.inside))
+
+    def inside(self, hook: str) -> Iterator[tuple[int, Run]]:
+        """The runs that edit this hook during the pass, each with its place in the batch."""
+        editing = (hook in group.inside for group in self.groups for _ in group.runs)
+        return (
+            (place, run) for place, (run, here) in enumerate(zip(self.runs, editing, strict=True)) if here
+        )
+
+    def stages(self) -> Iterator[tuple[tuple[Group, ...], int | None]]:
+        """The groups that start at each layer, and the layer at which the next ones join (None: the end)."""
+        starts = sorted({group.start for group in self.groups})
+        for start, stop in zip(starts, [*starts[1:], None], strict=True):
+            yield tuple(group for group in self.groups if group.start == start), stop
+
+
+def planned(
+    clean: CleanPass, asked: Sequence[tuple[int, Edits]], *, latest: int, columns: bool
+) -> list[Group]:
     """The runs, grouped by layer and hooks, in the order in which each group is first met.
 
-    `latest`: the last position at which a run may begin (0: all begin there).
+    `latest`: the last position at which a run may begin (0: all begin there). `columns`: whether runs that change one
+    column of what enters are apart.
     Raises `Refused` where an edit does not fit what passes its hook.
     """
     found: dict[tuple[Beginning, bool], list[Run]] = {}
@@ -70,8 +114,8 @@ def planned(clean: CleanPass, asked: Sequence[tuple[int, Edits]], *, latest: int
         if hooks not in known:
             known[hooks] = _beginning(clean, hooks)
         run = _run(clean, number, edits, latest)
-        found.setdefault((known[hooks], _of_one_column(run, known[hooks][1])), []).append(run)
-    return [Group(*where, tuple(runs), columns) for (where, columns), runs in found.items()]
+        found.setdefault((known[hooks], columns and _of_one_column(run, known[hooks][1])), []).append(run)
+    return [Group(*where, tuple(runs), of_one) for (where, of_one), runs in found.items()]
 
 
 def _beginning(clean: CleanPass, asked: Sequence[str]) -> Beginning:
@@ -135,6 +179,25 @@ def passes(group: Group, *, length: int, most: int, pass_cost: float) -> list[Gr
         parts.append(runs[behind[begin] : behind[end]])
         end = begin
     return [replace(group, runs=tuple(some)) for part in reversed(parts) for some in _parted(part, most)]
+
+
+def joined(groups: Sequence[Group], *, most: Callable[[Group], int], pass_cost: float) -> Iterator[Together]:
+    """Groups that are cheaper in one pass: few enough runs in all, few positions more than each by itself."""
+    waiting: list[Group] = []
+    for group in sorted(groups, key=lambda group: (group.columns, group.first, group.start)):
+        trial = [*waiting, group]
+        count, first = sum(len(one.runs) for one in trial), min(one.first for one in trial)
+        more = sum(len(one.runs) * (one.first - first) for one in trial)
+        if waiting and (group.columns or count > min(map(most, trial)) or more > pass_cost):
+            yield _in_order(waiting)
+            trial = [group]
+        waiting = trial
+    if waiting:
+        yield _in_order(waiting)
+
+
+def _in_order(groups: Sequence[Group]) -> Together:
+    return Together(tuple(sorted(groups, key=lambda group: group.start)))
 
 
 def _parted(runs: Sequence[Run], most: int) -> Iterator[Sequence[Run]]:

@@ -22,7 +22,7 @@ from interp.writing.changes import Noise, Resample, local
 from interp.writing.clean import Abilities, CleanPass, Share, clean_pass
 from interp.writing.edits import checked_point, edited
 from interp.writing.passes import Passing
-from interp.writing.planning import Edits, Group, passes, planned
+from interp.writing.planning import Edits, Group, Together, joined, passes, planned
 from interp.writing.progress import Progress
 from interp.writing.room import Room, allowed
 
@@ -55,9 +55,14 @@ class Sweeping:
         return _gathered(self._side_by_side(asked), len(asked))
 
     @cached_property
+    def abilities(self) -> Abilities:
+        """What the network can leave out."""
+        return Abilities.of(self.model)
+
+    @cached_property
     def run_whole(self) -> bool:
         """Whether nothing can be left out: no start at a layer, or somebody else's hooks are there."""
-        return not Abilities.of(self.model).layers or has_foreign_hooks(self.model)
+        return not self.abilities.layers or has_foreign_hooks(self.model)
 
     @property
     def total(self) -> int:
@@ -118,23 +123,27 @@ class Sweeping:
 
     def _outputs(self, numbered: Numbered, share: Share, room: Room) -> Iterator[tuple[int, Tensor]]:
         """The output of each entry on these examples, `[*seed, example, ...]`."""
-        abilities = Abilities.of(self.model)
+        abilities = self.abilities
         hooks = dict.fromkeys(edit.hook for _, edits in numbered for edit in edits)
         clean = clean_pass(self.model, share, hooks, abilities=abilities, at=self.at)
         at = None if self.at is None else self.at % self.inputs.shape[-1]
         passing = Passing(self.model, clean, abilities, at)
         last = self.inputs.shape[-1] - 1 if at is None else at
-        for group in planned(clean, numbered, latest=last if abilities.positions else 0):
-            for some in self._passes(group, clean, abilities, room):
-                output = passing.output(some)
-                for place, run in enumerate(some.runs):
-                    yield run.number, output.select(clean.lead, place)
+        latest = last if abilities.positions else 0
+        groups = planned(clean, numbered, latest=latest, columns=abilities.columns)
+        for together in self._passes(groups, clean, room):
+            output = passing.output(together)
+            for place, run in enumerate(together.runs):
+                yield run.number, output.select(clean.lead, place)
 
-    def _passes(self, group: Group, clean: CleanPass, abilities: Abilities, room: Room) -> list[Group]:
+    def _passes(self, groups: Sequence[Group], clean: CleanPass, room: Room) -> Iterator[Together]:
         examples = clean.share.inputs.shape[self.axis]
-        length = self.inputs.shape[-1] if abilities.positions else 1
-        most = room.runs(clean, group, examples)
-        return passes(group, length=length, most=most, pass_cost=room.pass_cost / examples)
+        length = self.inputs.shape[-1] if self.abilities.positions else 1
+        cost = room.pass_cost / examples
+        parts: list[Group] = []
+        for group in groups:
+            parts += passes(group, length=length, most=room.runs(clean, group, examples), pass_cost=cost)
+        return joined(parts, most=lambda group: room.runs(clean, group, examples), pass_cost=cost)
 
     def _measured(self, output: Tensor) -> Tensor:
         """The metric of one entry's output, `[(seed), example]`."""

@@ -205,13 +205,28 @@ def test_only_positions_that_can_change_and_logits_that_are_read_are_computed(
     asked: list[Any] = []
     monkeypatch.setattr(
         "interp.writing.passes.Passing._forward",
-        lambda self, x, start, first: (
+        lambda self, x, start, first, **_: (
             asked.append((start, first, x.shape[1]))
             or self.model(x, start_at_layer=start, first_pos=first, past=self.clean.past, at=self.at)
         ),
     )
     np.testing.assert_allclose(sweep(model, tokens, [last], difference, at=-1), expected, atol=1e-12)
     assert asked == [(1, 6, 1)]
+
+
+def test_few_runs_share_one_pass_and_each_joins_it_where_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokens = small_transformer(), some_tokens()
+    entries = [*grid(model, "blocks.*.hook_resid_pre", tokens.flip(0)), zero("blocks.1.hook_mlp_out")]
+    stages, forward = [], Passing._forward
+
+    def noted(self: Passing, x: Tensor, start: int, first: int, **more: Any) -> Tensor:
+        stages.append((start, more["stop"], len(x) // 4))
+        return forward(self, x, start, first, **more)
+
+    monkeypatch.setattr(Passing, "_forward", noted)
+    swept = sweep(model, tokens, entries, difference, at=-1)
+    assert stages == [(0, 1, 7), (1, 2, 15), (2, None, 22)]  # layer, where the next join, runs
+    np.testing.assert_allclose(swept, one_at_a_time(model, tokens, entries, difference, -1), atol=1e-12)
 
 
 @pytest.mark.parametrize("seeds", [0, [0, 1]])
@@ -224,7 +239,11 @@ def test_examples_that_an_edit_leaves_as_they_were_are_not_run_again(
     entries = [zero("layers.0.hook_post", neuron=neuron) for neuron in range(5)]
     awake, rows = (post != 0).reshape(-1, 7, 5).any(axis=0), []
     forward = Passing._forward
-    monkeypatch.setattr(Passing, "_forward", lambda *given: rows.append(len(given[-1][0])) or forward(*given))
+    monkeypatch.setattr(
+        Passing,
+        "_forward",
+        lambda *given, changed: rows.append(len(changed[0])) or forward(*given, changed=changed),
+    )
     swept = sweep(model, inputs, entries, lambda output: output[..., 1])
     assert sum(rows) == awake.sum() < 35
     np.testing.assert_allclose(
