@@ -34,8 +34,10 @@ from .locating.node_patching import exact_patching as exact_patching
 from .locating.node_patching import rank_correlation as rank_correlation
 from .locating.patching import ablation as ablation
 from .locating.patching import activation_patching as activation_patching
+from .locating.paths import Paths as Paths
 from .locating.paths import path_patching as path_patching
 from .locating.removal import remove_directions as remove_directions
+from .locating.tracing import Corruption as Corruption
 from .locating.tracing import causal_tracing as causal_tracing
 from .locating.tracing import embedding_std as embedding_std
 from .locating.tuned_lens import TunedLens as TunedLens

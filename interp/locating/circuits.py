@@ -13,6 +13,14 @@ With the edges kept in the order of their scores, f is a curve over the share k 
 by the trapezoidal rule over the shares that were run (Mueller et al. 2025, MIB: A Mechanistic Interpretability
 Benchmark, https://arxiv.org/abs/2504.13151). CPR rewards circuits that do better than the network, CMD does not.
 
+Beside MIB's own evaluation (https://github.com/hannamw/MIB-circuit-track): shares and ablations are alike, and scores
+are ordered by size, as there by default. Three things depart. The curve begins at k = 0, where f is 0 by definition;
+theirs at 0.1 % of the edges (which gives ours up to 0.0005 more CPR, and up to 0.001 more CMD, where f is near 0 to 1
+there). k is the share that was kept, the whole number of edges nearest to the share asked for; theirs rounds down and
+integrates over the share asked for, which differs where edges are few. And edges that come from nowhere or lead nowhere
+stay among those kept; theirs are pruned, which changes nothing where a corrupt run is patched in, but may under "zero"
+and "mean".
+
 They mislead where one of two edges is enough: cutting either changes nothing, so both get no score. And faithfulness to
 one metric on one set of examples is not faithfulness to another.
 """
@@ -92,10 +100,17 @@ def faithfulness_curve(
     variables = {
         "faithfulness": ((*lead, "share"), f),
         "edges": (("share",), counts),
-        "cpr": (lead, np.trapezoid(f, share)),
-        "cmd": (lead, np.trapezoid(np.abs(1 - f), share)),
+        **{name: (lead, area) for name, area in areas(share, f).items()},
     }
     return xr.Dataset(variables, coords={"share": share, **({} if seeds is None else {"seed": list(seeds)})})
+
+
+def areas(share: np.ndarray, faithfulness: np.ndarray) -> dict[str, np.ndarray]:
+    """`cpr` and `cmd`, `[*seed]`, of a curve `[*seed, share]`; see the module's first lines."""
+    return {
+        "cpr": np.trapezoid(faithfulness, share),
+        "cmd": np.trapezoid(np.abs(1 - faithfulness), share),
+    }
 
 
 def recovery_auroc(scores: xr.DataArray, truth: Collection[Edge] | Collection[str]) -> xr.DataArray:

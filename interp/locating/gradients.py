@@ -107,9 +107,14 @@ def metric_values(metric: Metric, output: Tensor, *, seeds: Sequence[int] | None
             f"The metric gave {given} for an output {list(output.shape)}; it gives one number for each "
             f"{'example' if seeds is None else 'seed and example'}, {list(expected)}: leave averaging out."
         )
+    check_finite(values)
+    return values
+
+
+def check_finite(values: Tensor) -> None:
+    """Refuses values of a metric that are no numbers."""
     if not bool(values.isfinite().all()):
         raise Refused(f"The metric gave NaN or infinity for {int((~values.isfinite()).sum())} examples.")
-    return values
 
 
 def batch_of(model: nn.Module, data: LabelledData | Tensor) -> tuple[Tensor, pd.DataFrame]:

@@ -2,7 +2,7 @@
 
 A node is what passes a hook, or one entry of it along axes that are named (`Nodes(hooks, along=("head",))`). Its effect
 is the metric with the node's activation taken from the corrupt run, less the metric of the clean run. Exact patching
-runs the network once for each node; attribution patching takes the linear part of all of them from one gradient,
+takes a run for each node; attribution patching takes the linear part of all of them from one gradient,
 
     (corrupt activation - clean activation) . gradient at the clean run
 
@@ -14,7 +14,7 @@ there it may give zero for a node that carries everything, so it is reported bes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -25,12 +25,21 @@ import xarray as xr
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from interp.locating.gradients import Metric, Take, batch_of, gradients_at, metric_values, traced
+from interp.locating.gradients import (
+    Metric,
+    Take,
+    batch_of,
+    check_finite,
+    gradients_at,
+    metric_values,
+    traced,
+)
 from interp.reading.capture import evaluating
 from interp.reading.feeding import LabelledData
 from interp.reading.points import axes_of, hook_point, hook_points, matching, seeds_of
 from interp.refusals import Refused, unknown
-from interp.writing.edits import Edit, edited, patch
+from interp.writing.edits import Edit, patch
+from interp.writing.sweep import sweep
 
 ENTRIES = ("hook_input", "hook_embed", "hook_pos_embed")
 
@@ -82,11 +91,16 @@ def exact_patching(
     metric: Metric,
     nodes: Nodes | str | Sequence[str],
 ) -> xr.DataArray:
-    """The true effect of every node, one run of the network each; arguments and result as above."""
+    """The true effect of every node; arguments and result as above.
+
+    A sweep of patches, as `activation_patching` (patching.py) is: that one restores from one run to another over grids
+    and gives tables with intervals and p-values; this one gives what attribution is to be held against, node for node.
+    """
     pair = _Pair.of(model, clean, corrupt, nodes)
-    untouched = pair.run(metric)
-    patches = (patch(node.hook, pair.corrupt[node.hook], **dict(node.entry)) for node in pair.nodes)
-    return pair.label(pair.run(metric, one) - untouched for one in patches)
+    patches = [patch(node.hook, pair.corrupt[node.hook], **dict(node.entry)) for node in pair.nodes]
+    under = torch.from_numpy(sweep(model, clean, patches, metric).values)
+    check_finite(under)
+    return pair.label(under - pair.untouched(metric).to(under))
 
 
 def rank_correlation(estimate: xr.DataArray, exact: xr.DataArray) -> xr.DataArray:
@@ -166,11 +180,12 @@ class _Pair:
         return total
 
     @torch.no_grad()
-    def run(self, metric: Metric, *edits: Edit) -> Tensor:
-        with evaluating(self.model), edited(self.model, edits):
+    def untouched(self, metric: Metric) -> Tensor:
+        """The metric of the clean run."""
+        with evaluating(self.model):
             return metric_values(metric, self.model(self.inputs[0]), seeds=seeds_of(self.model))
 
-    def label(self, effects: Iterator[Tensor]) -> xr.DataArray:
+    def label(self, effects: Iterable[Tensor]) -> xr.DataArray:
         seeds = seeds_of(self.model)
         stacked = torch.stack(list(effects), dim=-2).numpy(force=True)
         entries = [dict(node.entry) for node in self.nodes]

@@ -50,7 +50,8 @@ def activation_patching(
 
     A place is one position along each axis of `along` (`()`: the whole hook); `pos` stands for `query_pos` and `head`
     for `key_head` where a hook has those. `source`: data, or activations captured already. `metric` and `at` as in
-    `sweep`. The edits carry the coordinates `hook`, `component`, `layer` and the axes of `along`.
+    `sweep`. The edits carry the coordinates `hook`, `component`, `layer` and the axes of `along`. (To hold attribution
+    against exact effects, node for node: `exact_patching`, node_patching.py, the same sweep with its labels.)
     """
     names = matching(hooks, hook_points(model))
     acts = source if isinstance(source, Activations) else capture(model, source, names)

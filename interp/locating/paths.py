@@ -11,6 +11,7 @@ https://arxiv.org/abs/2211.00593; Goldowsky-Dill et al. 2023, https://arxiv.org/
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -31,43 +32,63 @@ Place = tuple[str, Mapping[str, Any]]
 PARTS = ("attn.hook_z", "hook_mlp_out")
 
 
+@dataclass(frozen=True)
+class Paths:
+    """From each sender, in turn, to the receivers, directly or `through` hooks that match these patterns."""
+
+    senders: Sequence[Place]
+    receivers: Sequence[Place]
+    through: str | Sequence[str] = ()
+
+    def check(self, model: nn.Module) -> None:
+        """Raises `Refused` for none of either, unknown hooks, and a sender that no receiver lies behind."""
+        if not self.senders or not self.receivers:
+            raise Refused("Path patching needs at least one sender and one receiver.")
+        for hook, where in (*self.senders, *self.receivers):
+            hook_point(model, hook)
+            Where.of(where)
+        order = list(hook_points(model))
+        for sender, _ in self.senders:
+            if not self.behind(sender, order):
+                names = [name for name, _ in self.receivers]
+                raise Refused(f"No receiver lies behind the sender {sender!r}: {names}.")
+
+    def behind(self, sender: str, order: Sequence[str]) -> list[Place]:
+        """The receivers behind a sender."""
+        return [one for one in self.receivers if order.index(one[0]) > order.index(sender)]
+
+    def frozen(self, order: Sequence[str]) -> list[str]:
+        """The attentions and MLPs that may carry nothing on, wherever they are."""
+        free = {hook for hook, _ in self.receivers} | set(
+            matching(self.through, order) if self.through else ()
+        )
+        return [name for name in order if name.endswith(PARTS) and name not in free]
+
+
 def path_patching(
-    model: nn.Module,
-    inputs: Data,
-    source: Data,
-    metric: Metric,
-    *,
-    senders: Sequence[Place],
-    receivers: Sequence[Place],
-    through: str | Sequence[str] = (),
-    at: int | None = None,
+    model: nn.Module, inputs: Data, source: Data, metric: Metric, paths: Paths, *, at: int | None = None
 ) -> Effects:
     """The metric when each sender, in turn, reaches the receivers as in the run of `source`; one edit a sender.
 
-    `through`: hook patterns of the parts in between that may carry it on (none: the direct path). The edits carry
-    `sender` and `layer`. Raises `Refused` for a sender that no receiver lies behind.
+    The edits carry `sender` and `layer`. `metric` and `at` as in `sweep`. Raises `Refused` for a sender that no
+    receiver lies behind.
     """
-    order = {name: place for place, name in enumerate(hook_points(model))}
-    for hook, where in (*senders, *receivers):
-        hook_point(model, hook)
-        Where.of(where)
-    if not senders or not receivers:
-        raise Refused("Path patching needs at least one sender and one receiver.")
-    free = {hook for hook, _ in receivers} | set(matching(through, order) if through else ())
-    parts = [name for name in order if name.endswith(PARTS)]
-    untouched = capture(model, inputs, parts or list(order)[:1])
-    sent = capture(model, source, list(dict.fromkeys(hook for hook, _ in senders)))
+    paths.check(model)
+    order = list(hook_points(model))
+    parts, places = paths.frozen(order), {name: place for place, name in enumerate(order)}
+    untouched = capture(model, inputs, parts or order[:1])
+    sent = capture(model, source, list(dict.fromkeys(hook for hook, _ in paths.senders)))
     entries = []
-    for hook, where in senders:
-        behind = [receiver for receiver in receivers if order[receiver[0]] > order[hook]]
-        if not behind:
-            raise Refused(f"No receiver lies behind the sender {hook!r}: {[name for name, _ in receivers]}.")
-        frozen = [freeze(part, untouched) for part in parts if order[part] > order[hook] and part not in free]
-        entries.append(_received(model, inputs, [patch(hook, sent, **where), *frozen], behind))
-    under = sweep(model, inputs, entries, metric, at=at)
-    labels = [hook + "".join(f" {axis}={value}" for axis, value in where.items()) for hook, where in senders]
-    under = under.assign_coords(sender=("edit", labels))
+    for hook, where in paths.senders:
+        frozen = [freeze(part, untouched) for part in parts if places[part] > places[hook]]
+        edits = [patch(hook, sent, **where), *frozen]
+        entries.append(_received(model, inputs, edits, paths.behind(hook, order)))
+    under = sweep(model, inputs, entries, metric, at=at).assign_coords(sender=("edit", _names(paths.senders)))
     return Effects(under, measure(model, inputs, metric, at=at), measure(model, source, metric, at=at))
+
+
+def _names(places: Sequence[Place]) -> list[str]:
+    return [hook + "".join(f" {axis}={value}" for axis, value in where.items()) for hook, where in places]
 
 
 def _received(

@@ -11,6 +11,7 @@ and Nanda 2024 on its sensitivity, https://arxiv.org/abs/2309.16042.)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,9 @@ from torch import nn
 from interp.locating.effects import Effects
 from interp.locating.patching import Data, measure
 from interp.reading.capture import capture
-from interp.reading.points import hook_points, matching
+from interp.reading.points import hook_points, layer_of, matching
 from interp.refusals import Refused
-from interp.writing.edits import add_noise, patch
+from interp.writing.edits import Edit, add_noise, patch
 from interp.writing.sweep import Metric, sweep
 from interp.writing.values import value_of
 
@@ -32,49 +33,62 @@ def embedding_std(model: nn.Module, inputs: Data, hook: str = "hook_embed") -> f
     return float(capture(model, inputs, hook).tensor(hook).double().std())
 
 
+@dataclass(frozen=True)
+class Corruption:
+    """Noise on the embeddings at the subject's positions, drawn `draws` times from `seed`.
+
+    `subject`: the positions, as `pos=` of an edit takes them (for each example its own: a Series, or a DataArray along
+    `example` and `pos`). `strength`: in standard deviations of the network's own embeddings.
+    """
+
+    subject: Any
+    strength: float = 3.0
+    draws: int = 8
+    seed: int = 0
+
+    def edits(self, std: float) -> list[Edit]:
+        """One edit for each draw. Raises `Refused` for none."""
+        if self.draws < 1:
+            raise Refused(f"draws is the number of draws of noise, 1 or more; given {self.draws}.")
+        seeds = np.random.SeedSequence(self.seed).generate_state(self.draws)
+        strength = self.strength * std
+        return [add_noise("hook_embed", strength, draw=int(draw), pos=self.subject) for draw in seeds]
+
+
 def causal_tracing(
     model: nn.Module,
     inputs: Data,
-    subject: Any,
+    corruption: Corruption,
     metric: Metric,
     *,
     hooks: str | Sequence[str] = "blocks.*.hook_resid_post",
     at: int | None = None,
-    strength: float = 3.0,
-    draws: int = 8,
-    seed: int = 0,
 ) -> Effects:
     """The metric with each hook's activation at each position restored, the subject's embeddings under noise.
 
-    `subject`: the positions, as `pos=` of an edit takes them (for each example its own: a Series, or a DataArray along
-    `example` and `pos`). `untouched` is the corrupted run, `other` the clean one, each metric averaged over `draws`.
+    `untouched` is the corrupted run, `other` the clean one, each metric averaged over the draws. The edits carry the
+    coordinates `hook`, `component`, `layer` and `pos`.
     """
-    if draws < 1:
-        raise Refused(f"draws is the number of draws of noise, 1 or more; given {draws}.")
     names = matching(hooks, hook_points(model))
     clean = capture(model, inputs, names)
-    values = {name: value_of(clean, name) for name in names}
-    std = strength * embedding_std(model, inputs)
     places = [(name, pos) for name in names for pos in range(clean[name].sizes["pos"])]
-    restored, corrupted = [], []
-    for draw in np.random.SeedSequence(seed).generate_state(draws):
-        noise = add_noise("hook_embed", std, draw=int(draw), pos=subject)
-        entries = [(noise, patch(name, values[name], pos=pos)) for name, pos in places]
-        swept = sweep(model, inputs, [(noise,), *entries], metric, at=at)
-        corrupted.append(swept.isel(edit=0).reset_coords(drop=True))
-        restored.append(swept.isel(edit=slice(1, None)))
-    under = sum(restored[1:], restored[0].reset_coords(drop=True)) / draws
-    coords = {
-        "hook": ("edit", [name for name, _ in places]),
-        "component": ("edit", [name.rpartition(".hook_")[2] for name, _ in places]),
-        "layer": (
-            "edit",
-            [int(name.split(".")[1]) if name.startswith("blocks.") else -1 for name, _ in places],
-        ),
+    restored = [patch(name, value_of(clean, name), pos=pos) for name, pos in places]
+    noises = corruption.edits(embedding_std(model, inputs))
+    swept = [
+        sweep(model, inputs, [(noise,), *((noise, one) for one in restored)], metric, at=at)
+        for noise in noises
+    ]
+    mean = xr.concat([draw.reset_coords(drop=True) for draw in swept], "draw").mean("draw")
+    under = mean.isel(edit=slice(1, None)).assign_coords(_coordinates(places))
+    return Effects(under, mean.isel(edit=0), measure(model, inputs, metric, at=at))
+
+
+def _coordinates(places: Sequence[tuple[str, int]]) -> dict[str, tuple[str, list[Any]]]:
+    """What is restored, along `edit`."""
+    names = [name for name, _ in places]
+    return {
+        "hook": ("edit", names),
+        "component": ("edit", [name.rpartition(".hook_")[2] for name in names]),
+        "layer": ("edit", [-1 if (layer := layer_of(name)) is None else layer for name in names]),
         "pos": ("edit", [pos for _, pos in places]),
     }
-    under = xr.DataArray(under.values, dims=restored[0].dims).assign_coords(coords)
-    if "seed" in restored[0].coords:
-        under = under.assign_coords(seed=restored[0]["seed"].values)
-    untouched = xr.concat(corrupted, "draw").mean("draw")
-    return Effects(under, untouched, measure(model, inputs, metric, at=at))

@@ -12,6 +12,7 @@ from written_out import WrittenOut, metric, tokens, transformer
 
 from interp.locating.circuit_search import smallest_circuit
 from interp.locating.circuits import (
+    areas,
     circuit_metrics,
     faithfulness_curve,
     recovery_auroc,
@@ -148,6 +149,15 @@ def test_no_edge_of_a_smallest_circuit_can_be_spared(seed: int) -> None:
     assert abs(1 - f[2]) <= 0.3
     assert f[2] == pytest.approx(circuit.faithfulness)
     assert (abs(1 - f[3:]) > 0.3).all()
+
+
+def test_the_areas_by_hand() -> None:
+    """Of half the edges a circuit that overshoots: CPR counts that in its favour, CMD against it."""
+    share, f = np.array([0, 0.5, 1]), np.array([[0, 1.2, 1], [0, 0.8, 1]])
+    found = areas(share, f)
+    # 0.5 * (0 + 1.2) / 2 + 0.5 * (1.2 + 1) / 2, and 0.5 * (1 + 0.2) / 2 + 0.5 * (0.2 + 0) / 2; likewise 0.8
+    np.testing.assert_allclose(found["cpr"], [0.85, 0.65])
+    np.testing.assert_allclose(found["cmd"], [0.35, 0.35])
 
 
 def test_the_areas_of_a_known_curve() -> None:

@@ -12,8 +12,8 @@ from torch import Tensor
 from transformer_lens import patching
 
 from interp.locating.patching import ablation, activation_patching
-from interp.locating.paths import path_patching
-from interp.locating.tracing import causal_tracing, embedding_std
+from interp.locating.paths import Paths, path_patching
+from interp.locating.tracing import Corruption, causal_tracing, embedding_std
 from interp.measuring.statistics import benjamini_hochberg, measured, sign_flip_p
 from interp.reading.capture import capture
 from interp.refusals import Refused
@@ -150,8 +150,10 @@ def test_the_direct_path_to_the_stream_is_what_the_head_writes() -> None:
         CORRUPTED,
         CLEAN,
         difference,
-        senders=[("blocks.0.attn.hook_z", {"head": head}) for head in range(2)],
-        receivers=[("blocks.1.hook_resid_post", {})],
+        Paths(
+            [("blocks.0.attn.hook_z", {"head": head}) for head in range(2)],
+            [("blocks.1.hook_resid_post", {})],
+        ),
         at=-1,
     )
     z = "blocks.0.attn.hook_z"
@@ -169,9 +171,9 @@ def test_with_every_part_open_a_path_is_activation_patching() -> None:
         CORRUPTED,
         CLEAN,
         difference,
-        senders=[sender],
-        receivers=[("blocks.1.hook_resid_post", {})],
-        through=["blocks.*.attn.hook_z", "blocks.*.hook_mlp_out"],
+        Paths(
+            [sender], [("blocks.1.hook_resid_post", {})], ["blocks.*.attn.hook_z", "blocks.*.hook_mlp_out"]
+        ),
         at=-1,
     )
     patched = activation_patching(
@@ -187,14 +189,13 @@ def test_a_sender_behind_every_receiver_is_refused() -> None:
             CORRUPTED,
             CLEAN,
             difference,
-            senders=[("hook_logits", {})],
-            receivers=[("blocks.1.attn.hook_q", {"head": 0})],
+            Paths([("hook_logits", {})], [("blocks.1.attn.hook_q", {"head": 0})]),
         )
 
 
 def test_tracing_restores_the_clean_run_where_all_is_restored() -> None:
     model, subject = transformer((3, 7)), pd.Series([1, 2, 1, 3])
-    effects = causal_tracing(model, CLEAN, subject, difference, at=-1, draws=3)
+    effects = causal_tracing(model, CLEAN, Corruption(subject, draws=3), difference, at=-1)
     assert dict(effects.grid("layer", "pos").sizes) == {"layer": 2, "pos": LENGTH}
     last = effects.under.sel(edit=2 * LENGTH - 1)
     np.testing.assert_allclose(last, effects.other, atol=1e-5)
@@ -210,5 +211,5 @@ def test_the_noise_is_calibrated_to_the_networks_own_embeddings() -> None:
     seed = int(np.random.SeedSequence(0).generate_state(1)[0])
     with torch.no_grad(), edited(model, add_noise("hook_embed", 3 * std, draw=seed, pos=1)):
         expected = difference(model(CLEAN)[:, -1])
-    effects = causal_tracing(model, CLEAN, 1, difference, at=-1, draws=1)
+    effects = causal_tracing(model, CLEAN, Corruption(1, draws=1), difference, at=-1)
     np.testing.assert_allclose(effects.untouched, expected, atol=1e-5)
