@@ -56,10 +56,11 @@ def edge_attribution(
     study = Study.of(model, clean, corrupt)
     with evaluating(model):
         gradients = study.gradients(metric, steps)
-    shares = [
-        (study.difference(u) * gradients[r]).sum((-2, -1)) for u, r in study.graph.pairs
-    ]  # sum over pos and d_model
-    return study.label(torch.stack(shares, dim=-2))
+    differences = torch.stack([study.difference(sender) for sender in range(len(study.graph.senders))])
+    # sender ... example pos d_model, receiver ... example pos d_model -> sender receiver ... example
+    shares = torch.einsum("u...epm,r...epm->ur...e", differences, torch.stack(gradients))
+    senders, receivers = zip(*study.graph.pairs, strict=True)
+    return study.label(shares[list(senders), list(receivers)].movedim(0, -2))
 
 
 @dataclass(frozen=True, eq=False)
