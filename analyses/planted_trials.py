@@ -50,6 +50,7 @@ class Examined:
     asked: int
     left_out: tuple[int, ...]
     certificates: tuple[models.Certificate, ...]
+    lasting: models.Lasting | None
     why_not: str = ""
 
     @property
@@ -111,6 +112,7 @@ def examined(task: tuple[World, models.Tier, tuple[str, ...]]) -> Examined:
         asked=len(trial.facts),
         left_out=trial.left_out,
         certificates=trial.certificates,
+        lasting=trial.lasting,
     )
     if trial.model is None:
         return told(scores=None, why_not="no seed's planting was certified")

@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import interp
+from analyses.planted_shown import figures, notes, tables
+from analyses.planted_standings import FIRST, FOLLOWED, leaderboard, of_seed, pointing, rank_correlations
 from analyses.planted_trials import (
     FLOOR,
     LEAK,
-    ORACLE,
     Examined,
     World,
     edited,
@@ -38,10 +39,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 QUESTION = "Which method finds facts in the component they were planted into?"
-FIRST: Tier = "one component"
-FEWEST_SEEDS = 6
 MEASURE = "AUROC of the planted component, mean over those the method can see and the seed's planting was certified in"
-FOLLOWED = ("drift", "mean ablation", "shrinking")
 HASE = "Hase et al. 2023, https://arxiv.org/abs/2301.04213"
 OWN = "this project"
 
@@ -115,32 +113,9 @@ def answer(config: Config) -> interp.Report:
     )
 
 
-def leaderboard(trials: Sequence[Examined]) -> pd.DataFrame:
-    """A row for each method, tier, component and seed; draws of the sham tier are averaged."""
-    import pandas as pd
-
-    rows = pd.concat([part for trial in trials for part in trial.standings()], ignore_index=True)
-    keys = ["method", "tier", "component", "seed"]
-    return rows.groupby(keys, sort=False)[["auroc", "top1"]].mean().reset_index()
-
-
 def edits(tasks: list[Any], config: Config) -> list[xr.DataArray | None]:
     """How well each component can be edited, trial by trial of the first tier; nothing where it is not asked for."""
     return list(shared_out(edited, tasks, jobs=config.jobs)) if config.edits else []
-
-
-def of_seed(board: pd.DataFrame, tier: str, method: str, *, like: str | None = None) -> pd.Series[Any]:
-    """A method's AUROC for each seed, the mean over the places it can see (or those that `like` can).
-
-    Of seeds certified at every such place, where those are six or more (fewer decide nothing); else of each over the
-    places it has.
-    """
-    rows = board[board["tier"] == tier].pivot_table(
-        index=["component", "seed"], columns="method", values="auroc", dropna=False
-    )
-    seen = rows[rows[like or method].notna()][method].unstack("component")
-    whole = seen.dropna()
-    return (whole if len(whole) >= FEWEST_SEEDS else seen).mean(axis=1)
 
 
 def finds(board: pd.DataFrame, config: Config) -> list[interp.Evidence]:
@@ -216,24 +191,6 @@ def points_nowhere(trials: Sequence[Examined]) -> list[interp.Evidence]:
     ]
 
 
-def pointing(trials: Sequence[Examined]) -> pd.DataFrame:
-    """For each trial, method by pairs and seed: whether it points anywhere."""
-    import pandas as pd
-
-    rows = []
-    for trial in trials:
-        if trial.scores is None:
-            continue
-        for method, how in interp.METHODS.items():
-            if isinstance(how, interp.Paired):
-                pointed = interp.points_at(
-                    trial.scores.sel(by=method).to_numpy(), trial.scores.attrs["pairs"]
-                )
-                seeds = trial.scores["seed"].to_numpy().tolist()
-                rows += [(method, seeds[place], bool(pointed[place].any())) for place in range(len(seeds))]
-    return pd.DataFrame(rows, columns=["method", "seed", "points"])
-
-
 def tells_where_to_edit(
     trials: Sequence[Examined], changed: Sequence[xr.DataArray | None]
 ) -> list[interp.Evidence]:
@@ -255,174 +212,6 @@ def tells_where_to_edit(
     ]
 
 
-def rank_correlations(trials: Sequence[Examined], changed: Sequence[xr.DataArray | None]) -> pd.DataFrame:
-    """Score against success of editing, for each trial, method and seed, over components all FOLLOWED methods see."""
-    import numpy as np
-    import pandas as pd
-    from scipy.stats import spearmanr
-
-    rows = []
-    for trial, success in zip([trial for trial in trials if trial.tier == FIRST], changed, strict=False):
-        if trial.scores is None or success is None:
-            continue
-        seen = ~trial.scores.sel(by=list(FOLLOWED)).isnull().any(("by", "seed")).to_numpy()
-        for method in trial.scores["by"].to_numpy():
-            scores = trial.scores.sel(by=method).transpose("seed", "component").to_numpy()
-            for seed, own, done in zip(success["seed"].to_numpy(), scores, success.to_numpy(), strict=True):
-                if (
-                    not np.isnan(own[seen]).any()
-                    and seen.sum() > 2
-                    and np.ptp(own[seen]) > 0
-                    and np.ptp(done[seen]) > 0
-                ):
-                    found = float(spearmanr(own[seen], done[seen]).statistic)
-                    rows.append((str(method), trial.name, int(seed), found))
-    return pd.DataFrame(rows, columns=["method", "component", "seed", "rank_correlation"])
-
-
-def tables(
-    trials: Sequence[Examined], board: pd.DataFrame, changed: Sequence[xr.DataArray | None]
-) -> dict[str, pd.DataFrame]:
-    """The leaderboard row by row, a table of methods and components per tier, certificates, and the rest."""
-    import pandas as pd
-
-    found = {"leaderboard": board.astype(object).where(board.notna(), None)}
-    for tier in board["tier"].unique():
-        own = board[board["tier"] == tier]
-        wide = own.pivot_table(index="method", columns="component", values="auroc", sort=False, dropna=False)
-        top1 = own.groupby("method")["top1"].mean()
-        wide = wide.assign(seen=wide.notna().sum(axis=1), mean=wide.mean(axis=1), mean_top1=top1)
-        wide = wide.sort_values("mean", ascending=False).reset_index()
-        found[f"auroc_{tier.replace(' ', '_')}"] = wide.astype(object).where(wide.notna(), "cannot see")
-    found["certificates"] = pd.DataFrame([row for trial in trials for row in certified(trial)])
-    found["pairs"] = pd.DataFrame(
-        [
-            {"tier": trial.tier, "component": trial.name, "seed": seed, "pairs": pairs}
-            for trial in trials
-            if trial.scores is not None
-            for seed, pairs in zip(
-                trial.scores["seed"].to_numpy().tolist(), trial.scores.attrs["pairs"], strict=True
-            )
-        ]
-    )
-    sham = pointing([trial for trial in trials if trial.tier == "sham"])
-    if not sham.empty:
-        found["sham_pointing"] = sham.groupby("method", sort=False)["points"].mean().reset_index()
-    ranks = rank_correlations(trials, changed)
-    if not ranks.empty:
-        found["score_against_editing"] = ranks
-    return found
-
-
-def certified(trial: Examined) -> list[dict[str, Any]]:
-    """What each planting of a trial came to, a row for each seed."""
-    return [
-        {
-            "tier": trial.tier,
-            "component": certificate.component,
-            "seed": seed,
-            "asked_to_hold": certificate.planted,
-            "holds": round(certificate.planted * after),
-            "known_before": round(certificate.planted * before),
-            "known_with_old_weights": round(certificate.planted * restored),
-            "others_known_before": kept_before,
-            "others_kept": kept,
-            "certified": seed not in trial.left_out,
-        }
-        for certificate in trial.certificates
-        for seed, before, after, restored, kept_before, kept in zip(
-            certificate.seeds,
-            certificate.planted_before,
-            certificate.planted_after,
-            certificate.planted_restored,
-            certificate.kept_before,
-            certificate.kept_after,
-            strict=True,
-        )
-    ]
-
-
-def figures(board: pd.DataFrame, config: Config) -> dict[str, Any]:
-    """AUROC of the methods followed through all tiers, and of all methods on each."""
-    shown = [method for method in (*FOLLOWED, FLOOR, LEAK, ORACLE) if method in set(board["method"])]
-    tiers = [tier for tier in config.tiers if tier != "sham"]
-    spots = [
-        interp.Spot(tier, method, over.estimate, over.interval)
-        for method in shown
-        for tier in tiers
-        for over in [interp.measured(of_seed(board, tier, method).to_numpy())]
-    ]
-    first = [
-        interp.Spot(method, "mean over components", over.estimate, over.interval)
-        for method in sorted(
-            set(board["method"]), key=lambda m: -float(of_seed(board, tiers[0], m).mean() or 0)
-        )
-        for values in [of_seed(board, tiers[0], method).to_numpy()]
-        if len(values) > 1
-        for over in [interp.measured(values)]
-    ]
-    return {
-        "methods": interp.interval_plot(
-            first,
-            measure="AUROC of the planted component",
-            caption=f"How well each method tells the planted component from the others ({tiers[0]}). Intervals over "
-            "seeds.",
-            lines={"luck": 0.5},
-        ),
-        "tiers": interp.interval_plot(
-            spots,
-            measure="AUROC of what was planted",
-            caption="The methods named beforehand, the floor (random), the leak and the oracle, tier by tier.",
-            lines={"luck": 0.5},
-        ),
-    } | {f"leaderboard_{tier.replace(' ', '_')}": grid(board, tier) for tier in tiers}
-
-
-def grid(board: pd.DataFrame, tier: Tier) -> Any:
-    """Methods down, planted components across: the mean AUROC over seeds; blank where a method cannot see."""
-    import xarray
-
-    own = board[board["tier"] == tier]
-    wide = own.pivot_table(index="method", columns="component", values="auroc", sort=False, dropna=False)
-    wide = wide.loc[wide.mean(axis=1).sort_values(ascending=False).index]
-    axes = {"method": list(wide.index), "planted": list(wide.columns)}
-    return interp.heatmap(
-        xarray.DataArray(wide.round(2).to_numpy(), coords=axes, dims=list(axes)),
-        measure="AUROC, mean over seeds",
-        caption=f"The leaderboard ({tier}): where facts were planted across, methods down, the best first. Blank: the "
-        "method cannot see that component.",
-    )
-
-
 def sentence(method: str) -> str:
     """A method's name at the beginning of a sentence."""
     return method[0].upper() + method[1:]
-
-
-def notes(config: Config, trials: Sequence[Examined], board: pd.DataFrame) -> list[str]:
-    """What a reader must know to weigh the verdicts."""
-    said = [
-        f"{config.seeds} networks share one world of {config.subjects} subjects: verdicts hold for it.",
-        "A method is judged on the components it can see: ablation and tracing have nothing to replace at the "
-        "unembedding. The tables say 'cannot see' there.",
-        "Facts in question are compared with facts of a like margin, in at most 200 pairs a seed.",
-        "The leak is no method: planting makes weights longer, and whoever measures lengths finds it without "
-        "looking at any fact. With two plantings it cannot know which facts are asked about: only there can a method "
-        "be shown to do better. The oracle knows the weights before planting.",
-        "Methods see different components, so their means are over different fields: key-value reading tells two MLPs "
-        "apart. The column `seen` of the tables says how many.",
-        "Editing counts the facts changed, not what else was lost; Hase et al. found that tracing does not tell where "
-        "editing works.",
-        f"Beyond the first tier claims are made for the methods named beforehand ({', '.join(FOLLOWED)}); the tables "
-        "have all.",
-    ]
-    for trial in trials:
-        if trial.left_out or trial.scores is None:
-            seeds = f"without seeds {', '.join(map(str, trial.left_out))}: their planting was not certified"
-            said.append(f"{trial.tier}, {trial.name}: {trial.why_not or seeds}.")
-    if not config.edits:
-        said.append("Whether scores say where editing works was not asked (edits=False).")
-    left = [tier for tier in TIERS if tier not in config.tiers]
-    if left:
-        said.append(f"Tiers left out: {', '.join(left)}.")
-    return said

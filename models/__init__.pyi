@@ -62,6 +62,7 @@ from .networks.transformer_config import TransformerConfig as TransformerConfig
 from .networks.translating import translate as translate
 from .networks.vit import ViT as ViT
 from .networks.vit_config import ViTConfig as ViTConfig
+from .training.lasting import Lasting as Lasting
 from .training.planting import Certificate as Certificate
 from .training.planting import plant as plant
 from .training.plantings import planted as planted
