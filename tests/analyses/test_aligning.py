@@ -13,14 +13,8 @@ import torch
 
 import models
 from analyses import aligning
-from analyses.what_does_cross_attention_align import (
-    Config,
-    answer,
-    encoder_decoder,
-    pairs_of,
-    size,
-    without_source,
-)
+from analyses.translators import encoder_decoder, pairs_of, size, without_source
+from analyses.what_does_cross_attention_align import Config, answer
 from models.data.pairs import PairTokenizer, pair_dataset
 from models.data.tokenizers import WordTokenizer
 from models.refusals import BadFile
