@@ -32,8 +32,10 @@ from interp.reading.capture import evaluating
 from interp.reading.feeding import LabelledData
 from interp.reading.points import axes_of, hook_point, hook_points, matching, seeds_of
 from interp.refusals import Refused
+from interp.writing.aligning import aligned
 from interp.writing.edits import Edit, edited
-from interp.writing.values import Site, aligned, value_of
+from interp.writing.sites import Site
+from interp.writing.values import value_of
 
 
 def gradient_x_input(

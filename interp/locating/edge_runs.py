@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from interp.locating.edge_graph import EdgeGraph
 from interp.locating.gradients import Take, traced
 from interp.writing.edits import Edit, edited
-from interp.writing.values import Site
+from interp.writing.sites import Site
 
 EXAMPLE = -3
 

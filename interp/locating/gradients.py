@@ -25,7 +25,7 @@ from interp.reading.feeding import LabelledData, feed_of
 from interp.reading.points import axes_of, declared_axes, hook_point, hook_points, seeds_of
 from interp.refusals import Refused
 from interp.writing.edits import Edit, edited
-from interp.writing.values import Site
+from interp.writing.sites import Site
 
 Metric = Callable[[Tensor], Tensor]
 

@@ -22,8 +22,10 @@ import torch
 from torch import Tensor
 
 from interp.refusals import Refused
+from interp.writing.aligning import aligned, named_dims
 from interp.writing.directions import component, orthonormal, stacked_directions
-from interp.writing.values import Site, Value, aligned, named_dims
+from interp.writing.sites import Site
+from interp.writing.values import Value
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from torch import Tensor
 
 from interp.measuring.geometry import orthonormal_basis
 from interp.refusals import Refused
-from interp.writing.values import Site, Value, check_names
+from interp.writing.aligning import check_names
+from interp.writing.sites import Site
+from interp.writing.values import Value
 
 
 def orthonormal(

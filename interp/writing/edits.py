@@ -6,7 +6,7 @@
 An `Edit` is a hook, what happens to the tensor there (changes.py), and a restriction along named axes
 (places.py): `zero(hook, neuron=[1, 3])`, `patch(hook, clean, pos=-1)`, `steer(hook, direction, seed=7)`.
 Values may be labelled arrays, aligned by name, or tensors whose shape says in one way only what they are
-(values.py). Outside the restriction the tensor keeps its bits. Several edits act in the order given; those of
+(aligning.py). Outside the restriction the tensor keeps its bits. Several edits act in the order given; those of
 one hook compose. Blocks nest, the inner one acts after the outer; a user's own hooks stay as they are.
 
 A call that changes nothing is the field's commonest silent error, so an edit that did not fire by the end of
@@ -30,7 +30,8 @@ from interp.reading.points import axes_of, declared_axes, hook_point, seeds_of
 from interp.refusals import Refused
 from interp.writing.changes import Add, Freeze, Mean, Noise, ProjectOut, Replace, Resample, Scale, Zero
 from interp.writing.places import Where
-from interp.writing.values import Site, value_of
+from interp.writing.sites import Site
+from interp.writing.values import value_of
 
 Change = Callable[[Tensor, Site], Tensor]
 

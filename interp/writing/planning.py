@@ -17,7 +17,7 @@ from itertools import chain, pairwise
 from interp.writing.changes import local
 from interp.writing.clean import CleanPass
 from interp.writing.edits import Edit
-from interp.writing.values import Site
+from interp.writing.sites import Site
 
 POSITION_AXES = ("pos", "query_pos")
 PASS_COSTS_PARAMETERS = 10_000_000

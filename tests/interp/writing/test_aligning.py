@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from interp.refusals import Refused
-from interp.writing.values import Site, Value, aligned, value_of
+from interp.writing.aligning import aligned
+from interp.writing.sites import Site
+from interp.writing.values import Value, value_of
 
 AXES, SHAPE = ("seed", "example", "neuron"), (2, 3, 4)
 LIKE = torch.zeros(SHAPE)
