@@ -9,8 +9,9 @@ edited there without running the layer before it. A causal network that also tak
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from torch import Tensor, nn
@@ -34,10 +35,16 @@ class Abilities:
     @classmethod
     def of(cls, model: nn.Module) -> Abilities:
         """Read off the signature of `forward`, and `past_points`."""
-        known = inspect.signature(model.forward).parameters
-        layers = {"start_at_layer", "stop_at_layer"} <= known.keys()
-        positions = {"first_pos", "past"} <= known.keys() and getattr(model, "past_points", None) is not None
+        known = _taken(getattr(model.forward, "__func__", model.forward))
+        layers = {"start_at_layer", "stop_at_layer"} <= known
+        positions = {"first_pos", "past"} <= known and getattr(model, "past_points", None) is not None
         return cls(layers, layers and positions, layers and "at" in known, layers and "changed" in known)
+
+
+@lru_cache(maxsize=64)
+def _taken(forward: Callable[..., Any]) -> frozenset[str]:
+    """The names of what a function takes; read once for each, as every sweep asks."""
+    return frozenset(inspect.signature(forward).parameters)
 
 
 @dataclass(frozen=True)

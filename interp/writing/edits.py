@@ -252,6 +252,8 @@ def _check_kept(edit: Edit, before: Tensor, after: Any) -> None:
     """Refuses a change that gives anything but a tensor of the same shape, dtype and device."""
     if not isinstance(after, Tensor):
         raise Refused(f"The edit {edit!r} gave a {type(after).__name__}, not a tensor.")
+    if (after.shape, after.dtype, after.device) == (before.shape, before.dtype, before.device):
+        return
     for what in ("shape", "dtype", "device"):
         was, now = getattr(before, what), getattr(after, what)
         if was != now:
