@@ -22,6 +22,8 @@ from models.refusals import BadFile, Refused
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from models.data.tokenizers import Tokenizer
+
 MOST_UNASKED = 32
 
 
@@ -47,11 +49,12 @@ class GenerateOptions(Shared):
 
 @dataclass(frozen=True)
 class Writer:
-    """A network, or a population, with what makes text of tokens and tokens of text."""
+    """A network, or a population, with what makes text of tokens and tokens of text; `end`: a token that ends texts."""
 
     model: models.HookedModel
     encode: Callable[[str], Tensor]
     decode: Callable[[Tensor], str]
+    end: int | None = None
 
 
 def generate(arguments: Sequence[str], _questions: Path) -> int:
@@ -87,7 +90,23 @@ def writer_of(run: Path, *, network: int | None) -> Writer:
     def encode(text: str) -> Tensor:
         return _row([*opening, *tokenizer.encode(text)])
 
-    return Writer(model, encode, lambda ids: tokenizer.decode(ids.tolist()))
+    from models.data.text import line_end
+
+    end = line_end(tokenizer)
+    if end is None:
+        return Writer(model, encode, lambda ids: tokenizer.decode(ids.tolist()))
+    return _of_lines(model, tokenizer, end)
+
+
+def _of_lines(model: models.HookedModel, tokenizer: Tokenizer, end: int) -> Writer:
+    """A network that learned lines (names, say): it begins at the end of another line, and ends with its own."""
+
+    opening = tokenizer.decode([end])
+
+    def encode(text: str) -> Tensor:
+        return _row([end, *tokenizer.encode(text.removeprefix(opening))])
+
+    return Writer(model, encode, lambda ids: tokenizer.decode(ids.tolist()).removeprefix(opening), end)
 
 
 def _is_ours(folder: Path) -> bool:
@@ -124,15 +143,22 @@ def _count(options: GenerateOptions, model: models.HookedModel, given: int) -> i
 
 def _show(options: GenerateOptions, writer: Writer, written: Tensor, *, given: int) -> None:
     seeds: list[Any] = list(writer.model.every_seed)
-    texts = [writer.decode(row) for row in written]
+    rows = [_ended(row, given, writer.end) for row in written]
+    texts = [writer.decode(row) for row in rows]
     if options.json:
         found = [
             {"seed": seed, "text": text, "tokens": row[given:].tolist()}
-            for seed, text, row in zip(seeds, texts, written, strict=True)
+            for seed, text, row in zip(seeds, texts, rows, strict=True)
         ]
         show_json({"run": str(options.run), "prompt": options.prompt, "continuations": found})
     elif len(texts) == 1:
         show(texts[0])
     else:
-        rows = [[str(seed), text] for seed, text in zip(seeds, texts, strict=True)]
-        show(table(f"{options.run}: the networks of {len(seeds)} seeds", ("seed", "text"), rows))
+        cells = [[str(seed), text] for seed, text in zip(seeds, texts, strict=True)]
+        show(table(f"{options.run}: the networks of {len(seeds)} seeds", ("seed", "text"), cells))
+
+
+def _ended(tokens: Tensor, given: int, end: int | None) -> Tensor:
+    """The tokens up to the first after the prompt that ends the text: no network has learned what comes then."""
+    new = tokens[given:].tolist()
+    return tokens[: given + new.index(end)] if end in new else tokens

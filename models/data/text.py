@@ -24,7 +24,7 @@ from models.data.dataset import Dataset
 from models.data.fetch import DataFile, fetch
 from models.data.padding import pad
 from models.data.splits import split_at_random, split_in_order
-from models.data.tokenizers import CharacterTokenizer
+from models.data.tokenizers import CharacterTokenizer, Tokenizer
 from models.data.validation import NOT_ASKED, at_least
 from models.files import read_file
 from models.refusals import BadFile, Refused
@@ -103,6 +103,13 @@ def running_text(name: str, text: str, *, length: int, source: str) -> Dataset:
         mask=torch.ones_like(tokens, dtype=torch.bool),
         tokenizer=tokenizer,
     )
+
+
+def line_end(tokenizer: Tokenizer) -> int | None:
+    """The token that opens and ends each text of `lines`; None for the tokenizer of other data."""
+    if not isinstance(tokenizer, CharacterTokenizer) or tokenizer.pad_id is None:
+        return None
+    return tokenizer.number(END) if END in tokenizer.vocabulary else None
 
 
 def lines(name: str, texts: Sequence[str], *, source: str, seed: int = 0) -> Dataset:

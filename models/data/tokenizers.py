@@ -200,7 +200,7 @@ def _no_such_token(token: str, vocabulary: Sequence[str]) -> Refused:
     by_folded = {word.casefold(): word for word in vocabulary}
     near = [by_folded[name] for name in difflib.get_close_matches(token.casefold(), by_folded, cutoff=0.5)]
     if not near:
-        return unknown("token", token, vocabulary)
+        return unknown("token", token, [one if one.split() == [one] else repr(one) for one in vocabulary])
     return Refused(
         f"There is no token {token!r}. Nearest: {', '.join(near)}. Build the tokenizer from texts that have it, or "
         "with <unk>."

@@ -53,11 +53,30 @@ def test_a_recurrent_network_spells_on(cli: Interp) -> None:
     model = models.load_run("run")[1].model
     tokenizer = models.run_tokenizer("run", models.recipe("places-gru"))
     expected = models.generate(model, torch.tensor([tokenizer.encode("\nma")]), count=12)
-    found = cli("generate", "run", "\nma", "--tokens", 12, "--json").json["continuations"]
-    assert [one["text"] for one in found] == [tokenizer.decode(row[0].tolist()) for row in expected]
-    assert all(one["text"].startswith("\nma") for one in found)
-    drawn = cli("generate", "run", "\n", "--temperature", 1, "--network", 1)
+    found = cli("generate", "run", "ma", "--tokens", 12, "--json").json["continuations"]
+    whole = [tokenizer.decode(row[0].tolist()).removeprefix("\n") for row in expected]
+    assert [one["text"] for one in found] == [text.partition("\n")[0] for text in whole]
+    assert [len(one["tokens"]) for one in found] == [len(one["text"]) - len("ma") for one in found]
+    assert cli("generate", "run", "\nma", "--tokens", 12, "--json").json["continuations"] == found
+    drawn = cli("generate", "run", "", "--temperature", 1, "--network", 1, "--tokens", 60)
     assert (drawn.code, drawn.err) == (0, "")
+    assert drawn.out.count("\n") == 1
+
+
+def test_a_network_of_lines_stops_where_a_line_ends() -> None:
+    from analyses.cli_generate import _ended
+
+    tokens = torch.tensor([1, 7, 8, 9, 1, 5, 1])
+    assert _ended(tokens, 2, 1).tolist() == [1, 7, 8, 9]
+    assert _ended(tokens, 2, 4).tolist() == tokens.tolist()
+    assert _ended(tokens, 2, None).tolist() == tokens.tolist()
+    assert _ended(tokens, 4, 1).tolist() == [1, 7, 8, 9]
+
+
+def test_a_character_it_does_not_know_is_named_and_so_are_blanks(cli: Interp) -> None:
+    cli("train", "places-gru", "--seeds", 1, "--epochs", 0, "--out", "run", "--quiet")
+    assert "no token 'S'. Nearest: s." in cli("generate", "run", "San").err
+    assert r"Allowed: <pad>, '\n', ' ', '" in cli("generate", "run", "中").err
 
 
 WRONG = {
@@ -140,5 +159,11 @@ def test_a_pretrained_folder_tells_its_story(cli: Interp, data_dir: Path) -> Non
     done = cli("generate", data_dir / "stories260K", "Once upon a time", "--tokens", 12)
     assert (done.code, done.err) == (0, "")
     assert done.out == "Once upon a time, there was a little girl named Lily. She\n"
+    done = cli("generate", data_dir / "stories260K", "", "--tokens", 3, "--json")
+    assert done.json["continuations"][0]["text"].startswith("Once")
+    strange = cli("generate", data_dir / "stories260K", "Tom é 🙂", "--tokens", 2)
+    assert (strange.code, strange.out[:7]) == (0, "Tom é 🙂")
+    long = cli("generate", data_dir / "stories260K", "Once", "--tokens", 600)
+    assert (long.code, "the context is 512: ask for at most 511" in long.err) == (2, True)
     done = cli("generate", data_dir / "stories260K", "Once", "--network", 0)
     assert done.code == 2
