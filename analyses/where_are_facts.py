@@ -10,7 +10,8 @@ Three questions, of networks that learned made-up facts by heart, with all their
   than they hold older facts of a like margin. Each method is first tried where the truth is known, on the same networks
   with facts planted into one component; its accuracy there is quoted beside its answer, and only methods that passed
   answer. What a method gives a component where facts were planted elsewhere, its leaning, is taken off. Where methods
-  disagree is said.
+  disagree is said. Beside them stands what no method knows: each component's weights from before the last tenth was
+  learned are put back, and the facts counted that go with them, beyond the older ones that go, too.
 
 Readable is not used, and used is not held: what attention moves is used for every fact and need hold none of them.
 """
@@ -18,25 +19,27 @@ Readable is not used, and used is not held: what attention moves is used for eve
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import interp
 import models
-from analyses.planted_trials import (
-    FLOOR,
-    ORACLE,
-    RELATIONS,
-    Examined,
-    World,
-    examined,
-    methods,
-    planter,
-    shared_out,
+from analyses.facts_measured import (
+    OUTPUTS,
+    accuracies,
+    component,
+    gone_with_old_weights,
+    halves,
+    leanings,
+    loses,
+    rank_correlations,
 )
+from analyses.facts_shown import compared, figures, notes
+from analyses.planted_standings import FIRST
+from analyses.planted_trials import FLOOR, RELATIONS, World, examined, methods, planter, shared_out
 from interp.refusals import Refused
 
 if TYPE_CHECKING:
@@ -45,10 +48,6 @@ if TYPE_CHECKING:
 
 QUESTION = "Where in a transformer are the facts it learned: in its attention or in its MLPs?"
 COURSE = "3Blue1Brown, Deep Learning, chapter 7"
-OUTPUTS = ("blocks.*.hook_attn_out", "blocks.*.hook_mlp_out")
-FIRST: models.Tier = "one component"
-PASSED = 0.9
-MOST_ASKED = 400
 
 
 @dataclass(frozen=True)
@@ -93,11 +92,20 @@ def answer(config: Config) -> interp.Report:
     trials = list(shared_out(examined, tasks, jobs=config.jobs))
     accuracy, leaning = accuracies(trials), leanings(trials)
     later = models.rehearsed(made.base, made.facts, steps=config.steps)
-    scores = interp.localize(later, made.facts.subset(made.new), known, methods(made.base))
+    late = made.facts.subset(made.new)
+    scores = interp.localize(later, late, known, methods(made.base))
     found = scores - leaning
     passed = [name for name in accuracy.index if accuracy.loc[name, "passed"]]
+    gone = gone_with_old_weights(later, made.base, late, known)
 
-    evidence = [*readable(decoding), *used(lost), *held(found, accuracy, passed), *agree(found, passed)]
+    evidence = [
+        *readable(decoding),
+        *used(lost),
+        go_with(gone),
+        *held(found, accuracy, passed),
+        *agree(found, passed),
+        *agree_with_truth(found, passed, gone),
+    ]
     return interp.Report(
         question=QUESTION,
         analysis="where_are_facts",
@@ -111,10 +119,11 @@ def answer(config: Config) -> interp.Report:
             .where(lambda rows: rows.notna(), None),
             "leaning": leaning.to_dataframe(name="score_where_planted_elsewhere").reset_index().dropna(),
             "facts_lost": lost.to_dataframe(name="share_lost").reset_index(),
+            "old_weights": gone.to_dataframe().reset_index(),
             "decoding": decoding.to_dataframe(),
             "differences": interp.differences_table(evidence, error_rate=config.error_rate),
         },
-        figures=figures(decoding, lost, found, passed),
+        figures=figures(decoding, lost, found, passed, gone),
         notes=[*notes(config, accuracy, found, passed, decoding), compared(scores)],
         provenance=interp.gather(
             seeds=made.base.every_seed,
@@ -122,98 +131,6 @@ def answer(config: Config) -> interp.Report:
             run_time_seconds=time.monotonic() - begun,
         ),
     )
-
-
-def halves(known: models.Dataset) -> models.Dataset:
-    """The facts in two halves, one to fit probes on and one to judge them by, each object in both."""
-    order = np.argsort(known.targets.numpy(), kind="stable")
-    split = np.empty(len(known), dtype=object)
-    split[order] = np.resize(["probe", "test"], len(known))
-    return replace(known, examples=known.examples.assign(split=split))
-
-
-def loses(model: models.HookedModel, known: models.Dataset) -> xr.DataArray:
-    """The share of facts lost, `[component, pos, seed]`, when an output is replaced by that of another fact.
-
-    Each seed is asked facts of its own.
-    """
-    import torch
-
-    asked = known.subset(np.arange(0, len(known), max(1, len(known) // MOST_ASKED)))
-    shares = torch.from_numpy(interp.disjoint_shares(len(model.every_seed), len(asked)))
-    effects = interp.ablation(
-        model,
-        asked,
-        lambda logits: (logits.argmax(-1) == asked.targets.expand(logits.shape[:-1])).double(),
-        hooks=OUTPUTS,
-        along=("pos",),
-        by="resample",
-        at=-1,
-    )
-    change = -effects.change.transpose("edit", "seed", "example")
-    mean = (change * shares.numpy()).sum("example") / shares.sum(-1).numpy()
-    index = {
-        "component": [component(name) for name in change["hook"].to_numpy()],
-        "pos": change["pos"].to_numpy(),
-    }
-    labelled = mean.drop_vars([name for name in mean.coords if name != "seed"])
-    labelled = labelled.assign_coords({name: ("edit", values) for name, values in index.items()})
-    return labelled.set_index(edit=["component", "pos"]).unstack("edit").transpose("component", "pos", "seed")
-
-
-def component(hook: str) -> str:
-    """`blocks.0.hook_mlp_out` as `blocks.0.mlp`."""
-    return hook.replace("hook_", "").removesuffix("_out")
-
-
-def accuracies(trials: Sequence[Examined]) -> pd.DataFrame:
-    """For each method: its accuracy where facts were planted, by the scores that answer, and whether it passed.
-
-    Those are scores less the leaning in the other trials. A method passes that finds each attention and each MLP.
-    """
-    import pandas as pd
-
-    rows = pd.concat(
-        [
-            interp.standings(
-                trial.scores - leanings([o for o in trials if o is not trial]), trial.right, tier=FIRST
-            )
-            for trial in trials
-            if trial.scores is not None
-        ],
-        ignore_index=True,
-    )
-    rows = rows[~rows["method"].str.contains("leak|oracle")]
-    places = rows.pivot_table(index="method", columns="component", values="auroc", sort=False, dropna=False)
-    inner = places[[name for name in places.columns if name.endswith(("attn", "mlp"))]]
-    table = pd.DataFrame(
-        {
-            "auroc": places.mean(axis=1),
-            "top1": rows.groupby("method")["top1"].mean(),
-            "components_seen": places.notna().sum(axis=1),
-            "lowest_of_attentions_and_mlps": inner.min(axis=1, skipna=False),
-        }
-    )
-    table["passed"] = (table["lowest_of_attentions_and_mlps"] >= PASSED) & (table.index != FLOOR)
-    return table.sort_values("auroc", ascending=False)
-
-
-def leanings(trials: Sequence[Examined]) -> xr.DataArray:
-    """Each method's mean score of a component, `[by, component]`, where facts were planted into another.
-
-    Facts learned late lean on some components more than older ones do, wherever they are held. Methods that do not
-    compare pairs have none.
-    """
-    import xarray
-
-    elsewhere = [
-        trial.scores.mean("seed").where(~trial.scores["component"].isin(trial.right))
-        for trial in trials
-        if trial.scores is not None
-    ]
-    leaning = xarray.concat(elsewhere, dim="trial").mean("trial")
-    by_pairs = [isinstance(interp.METHODS.get(str(name)), interp.Paired) for name in leaning["by"].to_numpy()]
-    return leaning.where(xarray.DataArray(by_pairs, dims="by"), 0.0)
 
 
 def readable(decoding: interp.Decoding) -> list[interp.Evidence]:
@@ -258,11 +175,29 @@ def used(lost: xr.DataArray) -> list[interp.Evidence]:
     ]
 
 
+def go_with(gone: xr.Dataset) -> interp.Evidence:
+    """Facts learned last that go with old weights: the MLPs' against the attentions'."""
+    beyond, kinds = gone["late"] - gone["older"], of_kinds(gone)
+    return interp.Evidence(
+        "More of the facts learned last, beyond older ones, go with an MLP's old weights than with an attention's.",
+        COURSE,
+        "share of the facts learned last that are lost, less that of older facts; mean of the layers",
+        beyond.sel(component=kinds["mlp"]).mean("component").to_numpy(),
+        interp.ExceedsControls(),
+        {"attentions": beyond.sel(component=kinds["attn"]).mean("component").to_numpy()},
+    )
+
+
+def of_kinds(found: xr.DataArray | xr.Dataset) -> dict[str, list[str]]:
+    """The names of the MLPs, and of the attentions."""
+    names = [str(name) for name in found["component"].to_numpy()]
+    return {kind: [name for name in names if name.endswith(kind)] for kind in ("mlp", "attn")}
+
+
 def held(found: xr.DataArray, accuracy: pd.DataFrame, passed: Sequence[str]) -> list[interp.Evidence]:
     """Facts learned last: the mean score of MLPs against that of attentions, by each method that passed."""
     auroc = {str(name): float(value) for name, value in accuracy["auroc"].items()}
-    names = [str(name) for name in found["component"].to_numpy()]
-    kinds = {kind: [name for name in names if name.endswith(kind)] for kind in ("mlp", "attn")}
+    kinds = of_kinds(found)
     return [
         interp.Evidence(
             f"By {method} (AUROC {auroc[method]:.2f} where the truth is known), the MLPs set facts "
@@ -287,114 +222,30 @@ def agree(found: xr.DataArray, passed: Sequence[str]) -> list[interp.Evidence]:
             "The methods that passed rank the components alike.",
             "this project",
             "Spearman's rank correlation of two methods' scores over components both see, mean over pairs of methods",
-            np.mean([rank_correlations(found, *pair) for pair in pairs], axis=0),
+            np.mean([of_two(found, *pair) for pair in pairs], axis=0),
             interp.ExceedsControls(),
-            {"random scores": np.mean([rank_correlations(found, name, FLOOR) for name in passed], axis=0)},
+            {"random scores": np.mean([of_two(found, name, FLOOR) for name in passed], axis=0)},
         )
     ]
 
 
-def rank_correlations(found: xr.DataArray, one: str, other: str) -> list[float]:
-    """Spearman's correlation of two methods for each seed, over the components that both see."""
-    from scipy.stats import spearmanr
-
-    both = np.stack([found.sel(by=name).transpose("seed", "component").to_numpy() for name in (one, other)])
-    seen = ~np.isnan(both).any((0, 1))
-    return [float(spearmanr(*both[:, place][:, seen]).statistic) for place in range(both.shape[1])]
+def of_two(found: xr.DataArray, one: str, other: str) -> list[float]:
+    """The rank correlation of two methods' scores, for each seed."""
+    return rank_correlations(found.sel(by=one), found.sel(by=other).transpose("seed", "component").to_numpy())
 
 
-def tops(found: xr.DataArray, method: str) -> str:
-    """Where a method scores highest, and in how many seeds."""
-    scores = found.sel(by=method).transpose("seed", "component")
-    best = scores["component"].to_numpy()[scores.fillna(-np.inf).argmax("component").to_numpy()]
-    names, counts = np.unique(best, return_counts=True)
-    return ", ".join(f"{names[place]} in {counts[place]}" for place in np.argsort(-counts, kind="stable"))
-
-
-def figures(
-    decoding: interp.Decoding, lost: xr.DataArray, found: xr.DataArray, passed: Sequence[str]
-) -> dict[str, Any]:
-    """What is readable, what is used, and where facts learned last are held."""
-    conditions = {
-        "trained": ("trained", "true"),
-        "untrained": ("untrained", "true"),
-        "shuffled labels": ("trained", "shuffled"),
-    }
-    spots = [
-        spot(component(str(hook)), name, decoding.of(str(hook), network=network, labels=labels))
-        for name, (network, labels) in conditions.items()
-        for hook in decoding.accuracy["hook"].to_numpy()
-    ]
-    shown = [*passed, FLOOR]
-    standing = [
-        spot(str(name), method, found.sel(by=method, component=name).to_numpy())
-        for method in shown
-        for name in found["component"].to_numpy()
-        if not bool(found.sel(by=method, component=name).isnull().any())
-    ]
-    return {
-        "readable": interp.interval_plot(
-            spots,
-            measure="accuracy of the probe",
-            caption="How well the object is decoded, at the answer, from what each attention and MLP puts out; for "
-            "facts that the probe was not fitted on. Intervals over seeds.",
-        ),
-        "used": interp.heatmap(
-            lost.mean("seed"),
-            measure="share of the facts lost",
-            caption="How many facts are lost when an output at a position is replaced by another fact's (0 and 1: the "
-            "subject, 2: the relation, where the answer is due).",
-        ),
-        "held": interp.interval_plot(
-            standing,
-            measure="score (standardised difference), less its leaning",
-            caption="Facts learned last against older facts of a like margin, by the methods that passed where the "
-            "truth is known, less what they give components where facts were planted elsewhere; beside them luck.",
-        ),
-    }
-
-
-def spot(place: str, series: str, values: Any) -> interp.Spot:
-    """Mean over seeds with its interval, as a dot of a figure."""
-    over_seeds = interp.measured(values)
-    return interp.Spot(place, series, over_seeds.estimate, over_seeds.interval)
-
-
-def compared(scores: xr.DataArray) -> str:
-    """How many pairs of facts the scores rest on."""
-    pairs = scores.attrs["pairs"]
-    return f"Facts learned last are compared with older ones in {min(pairs)} to {max(pairs)} pairs a seed."
-
-
-def notes(
-    config: Config,
-    accuracy: pd.DataFrame,
-    found: xr.DataArray,
-    passed: Sequence[str],
-    decoding: interp.Decoding,
-) -> list[str]:
-    """What a reader must know to weigh the verdicts, and where the methods disagree."""
-    answers: Mapping[str, str] = {method: tops(found, method) for method in accuracy.index if method != FLOOR}
+def agree_with_truth(found: xr.DataArray, passed: Sequence[str], gone: xr.Dataset) -> list[interp.Evidence]:
+    """Whether a method that passed ranks the components as the old weights do, more than luck ranks them."""
+    truth = (gone["late"] - gone["older"]).transpose("seed", "component").to_numpy()
+    luck = rank_correlations(found.sel(by=FLOOR), truth)
     return [
-        f"A method passed with an AUROC of {PASSED} or more wherever facts were planted into an attention or an MLP. "
-        f"Passed: {', '.join(passed) or 'none, so no method answers'}.",
-        "A score says how surely facts learned last are told from older ones by what a component does to them, not how "
-        "much of them it holds; and an MLP has twice the weights of an attention.",
-        "What a method gives a component where facts were planted elsewhere, its leaning, is taken off its scores: "
-        "facts learned late use some components more than older ones do, wherever they are held.",
-        *(
-            f"{row.Index}: AUROC {row.auroc:.2f}, top-1 {row.top1:.2f} where the truth is known "
-            f"({row.components_seen} components seen); highest here: {answers[str(row.Index)]} of {config.seeds} seeds."
-            for row in accuracy.itertuples()
-            if row.passed
-        ),
-        "Highest by methods that did not pass: "
-        + "; ".join(f"{name}: {where}" for name, where in answers.items() if name not in passed)
-        + ".",
-        f"The oracle, how far each component's weights moved while the last facts were learned: {tops(found, ORACLE)}. "
-        "It knows the history; that weights moved does not say that facts are there.",
-        "Accuracy was measured on facts planted into one component; these facts were learned by all weights together, "
-        "and a method that finds the one need not tell shares of the other rightly.",
-        f"{config.seeds} networks share one made-up world of arbitrary facts: verdicts hold for it.",
-        f"Probes choose among {len(decoding.classes)} objects.",
+        interp.Evidence(
+            f"Components that {method} scores higher are those whose old weights take more late facts away.",
+            "this project",
+            "Spearman's rank correlation, over the components the method sees",
+            rank_correlations(found.sel(by=method), truth),
+            interp.ExceedsControls(),
+            {"random scores": luck},
+        )
+        for method in passed
     ]

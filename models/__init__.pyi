@@ -63,6 +63,7 @@ from .networks.translating import translate as translate
 from .networks.vit import ViT as ViT
 from .networks.vit_config import ViTConfig as ViTConfig
 from .training.lasting import Lasting as Lasting
+from .training.lasting import lasting as lasting
 from .training.planting import Certificate as Certificate
 from .training.planting import plant as plant
 from .training.plantings import planted as planted
