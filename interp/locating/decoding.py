@@ -130,12 +130,8 @@ def decode(
         trained_scores, directions[hook] = score(_features(pairs["trained"], hook, at))
         untrained_scores, _ = score(_features(pairs["untrained"], hook, at))
         rows.append(torch.stack([trained_scores, untrained_scores, raw.to(trained_scores)]))
-    coords = {
-        "hook": list(directions),
-        "network": list(NETWORKS),
-        "labels": list(LABELS),
-        "seed": list(task.seeds),
-    }
+    names = (list(directions), list(NETWORKS), list(LABELS), list(task.seeds))
+    coords = dict(zip(("hook", "network", "labels", "seed"), names, strict=True))
     scores = xr.DataArray(torch.stack(rows).double().cpu().numpy(), coords=coords, dims=list(coords))
     return Decoding(label, task.classes, scores, directions)
 
