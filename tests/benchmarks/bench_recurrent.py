@@ -20,7 +20,7 @@ from models.networks.recurrent_config import RecurrentConfig
 from models.networks.recurrent_torch import to_torch
 from models.training.train import one_thread
 
-EXAMPLES, LENGTH, REPEATS, SEEDS = 32, 100, 60, 8
+EXAMPLES, LENGTH, REPEATS, SEEDS = 32, 100, 200, 8
 SIZES = ((2, 8), (16, 64))
 CELLS = ("rnn", "lstm", "gru")
 
