@@ -30,8 +30,18 @@ def sigmoid(x: Tensor) -> Tensor:
     return F.logsigmoid(x).exp()
 
 
+def identity(x: Tensor) -> Tensor:
+    """x itself."""
+    return x
+
+
+def softmax(logits: Tensor) -> Tensor:
+    """Shares that sum to one over the last axis."""
+    return torch.softmax(logits, dim=-1)
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "identity": lambda x: x,
+    "identity": identity,
     "relu": torch.relu,
     "sigmoid": sigmoid,
     "tanh": torch.tanh,
@@ -39,7 +49,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": sigmoid,
-    "softmax": lambda logits: torch.softmax(logits, dim=-1),
+    "softmax": softmax,
 }
 
 

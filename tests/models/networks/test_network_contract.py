@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -354,6 +355,13 @@ def test_saved_and_loaded_networks_are_the_same_bits(case: Case, inputs: Tensor,
             model.dtype,
         )
         assert torch.equal(again(inputs), model(inputs))
+
+
+def test_a_network_can_be_sent_to_another_process(case: Case, inputs: Tensor) -> None:
+    model = build(case, 0)
+    sent = pickle.loads(pickle.dumps(model))
+    torch.testing.assert_close(sent(inputs), model(inputs), rtol=0, atol=0)
+    assert list(sent.hook_dict) == list(model.hook_dict)
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(case: Case) -> None:
