@@ -2,17 +2,17 @@
 
 Reach: the norm of d(output) / d(what enters the first layer at a position), the mean over rows, against the position's
 distance from the end. Where each step shrinks it by a factor, log10 of it is a falling line; its slope (least squares)
-is given as decades lost per 10 positions: 0 says that nothing fades. What is 30 decades below the largest or less, or
-nothing at all, is taken for 30 decades.
+is given as decades lost per 10 positions: 0 says that nothing fades. What is 30 decades below the largest or less is
+taken for nothing, and the line is of the distances before it; a gradient that reaches one distance at most has lost
+30 decades in one position.
 
 Waiting: every matrix product is one step longer than the longest chain among what it is made of. The longest chain in a
 pass says how many products cannot begin before another has ended, on any machine. Seconds are no part of it.
 
-When it misleads: where the gradient is taken for 30 decades over a stretch, the line through it is flatter than what
-was lost, and flat where there is no gradient at all: `gone` tells which networks that is so of. A gradient is a small
-change's effect; a network that has learned to ignore noise has small gradients there, and a saturated answer has small
-gradients everywhere. A chain says nothing of how long its links are: attention to twice the positions takes twice the
-work a link.
+When it misleads: where the gradient is gone from some distance on, the line is of few of them (`gone` tells which
+networks that is so of). A gradient is a small change's effect; a network that has learned to ignore noise has small
+gradients there, and a saturated answer has small gradients everywhere. A chain says nothing of how long its links are:
+attention to twice the positions takes twice the work a link.
 
 Sources: Bengio, Simard and Frasconi, Learning long-term dependencies with gradient descent is difficult (1994),
 https://doi.org/10.1109/72.279181; Vaswani et al., Attention is all you need (2017), table 1 (sequential operations),
@@ -89,15 +89,25 @@ def relative(norms: Numbers) -> Numbers:
 
 
 def fading(norms: Numbers) -> Numbers:
-    """Decades lost per 10 positions, `[seed]`; `norms [seed, distance]` as `reach` gives them."""
-    slopes = np.polyfit(np.arange(norms.shape[1]), relative(norms).T, 1)[0]
-    return np.asarray(-10 * slopes, dtype=np.float64)
+    """Decades lost per 10 positions, `[seed]`; `norms [seed, distance]` as `reach` gives them.
+
+    A line through the distances that the gradient reaches. Where it reaches one at most, the first position takes all.
+    """
+    return np.array([-10 * _slope(decades) for decades in relative(norms)])
+
+
+def _slope(decades: Numbers) -> float:
+    lost = np.flatnonzero(decades <= LEAST)
+    reached = int(lost[0]) if len(lost) else len(decades)
+    if reached < 2:
+        return float(LEAST)
+    return float(np.polyfit(np.arange(reached), decades[:reached], 1)[0])
 
 
 def gone(norms: Numbers) -> NDArray[np.bool_]:
     """Whether the gradient reaches two distances or more only as what is taken for 30 decades, `[seed]`.
 
-    Then `fading` says less than was lost: it is a lower bound, and 0 where there is no gradient at all.
+    Then `fading` tells of the nearer ones alone.
     """
     return np.asarray((relative(norms) <= LEAST).sum(axis=1) >= 2)
 

@@ -53,7 +53,7 @@ def capture(
     """
     points = hook_points(model)
     names = matching(patterns, points)
-    feed = feed_of(model, data, batch_size=batch_size)
+    feed = feed_of(model, data, batch_size=batch_size, masked=True)
     seeds, kept_as, cursor = seeds_of(model), _dtype(dtype), Cursor()
     recorders = [Recorder(name, points[name], cursor=cursor, seeds=seeds, dtype=kept_as) for name in names]
     keeper = (

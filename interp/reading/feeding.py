@@ -82,8 +82,13 @@ class Feed:
                 yield {"mask": self.mask.narrow(self.mask.ndim - 2, start, length).to(self.device)}
 
 
-def feed_of(model: nn.Module, data: LabelledData | Tensor, *, batch_size: int | None) -> Feed:
-    """The data as batches for this network. Raises `Refused` for no examples or a table of another length."""
+def feed_of(
+    model: nn.Module, data: LabelledData | Tensor, *, batch_size: int | None, masked: bool = False
+) -> Feed:
+    """The data as batches for this network; `masked`: whoever asks hands the masks on to it.
+
+    Raises `Refused` for no examples, a table of another length, and padding that the network would read.
+    """
     inputs, examples = _parts(data)
     size = BATCH_SIZE if batch_size is None else batch_size
     if size < 1:
@@ -98,15 +103,39 @@ def feed_of(model: nn.Module, data: LabelledData | Tensor, *, batch_size: int | 
         raise Refused(
             f"The inputs hold {total:,} examples, but the table `examples` has {len(examples):,} rows."
         )
-    return Feed(inputs, examples, axis, size, *taken_by(model, inputs), _padding(model, data))
+    return Feed(inputs, examples, axis, size, *taken_by(model, inputs), _padding(model, data, masked))
 
 
-def _padding(model: nn.Module, data: LabelledData | Tensor) -> Tensor | None:
+def _padding(model: nn.Module, data: LabelledData | Tensor, masked: bool) -> Tensor | None:
     """Which positions are real, `[*seed, example, pos]`; None where all are, or the network does not ask."""
     mask = getattr(data, "mask", None)
-    if not isinstance(mask, Tensor) or bool(mask.all()):
+    padded = isinstance(mask, Tensor) and not bool(mask.all())
+    if not padded or "mask" not in inspect.signature(model.forward).parameters:
         return None
-    return mask if "mask" in inspect.signature(model.forward).parameters else None
+    if masked:
+        return mask
+    if not getattr(model, "causal", False) or "pos" not in _output_axes(model):
+        raise Refused(
+            "These sequences are padded, and this network would read the padding, since only a capture tells it which "
+            "positions are real: give sequences of one length here."
+        )
+    return None  # what stands behind a position of a causal network does not reach it
+
+
+def refuse_padding_at(data: LabelledData | Tensor, at: int | None) -> None:
+    """Raises `Refused` where the position that is read is padding in some example."""
+    mask = getattr(data, "mask", None)
+    if at is None or not isinstance(mask, Tensor) or not -mask.shape[-1] <= at < mask.shape[-1]:
+        return
+    if padded := int((~mask[..., at]).sum()):
+        raise Refused(
+            f"at={at} is padding in {padded} of {mask[..., at].numel()} sequences: give sequences of one length."
+        )
+
+
+def _output_axes(model: nn.Module) -> tuple[str, ...]:
+    logits = hook_points(model).get("hook_logits")
+    return (declared_axes(logits) if logits is not None else None) or ()
 
 
 def _parts(data: LabelledData | Tensor) -> tuple[Tensor, pd.DataFrame | None]:

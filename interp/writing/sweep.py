@@ -29,7 +29,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from interp.reading.capture import evaluating
-from interp.reading.feeding import LabelledData, feed_of
+from interp.reading.feeding import LabelledData, feed_of, refuse_padding_at
 from interp.reading.points import seeds_of
 from interp.refusals import Refused
 from interp.writing.edits import Edit, edits_of
@@ -69,6 +69,7 @@ def sweep(
     if not asked or not all(asked):
         raise Refused("A sweep needs at least one entry, and each entry at least one edit.")
     feed = feed_of(model, inputs, batch_size=None)
+    refuse_padding_at(inputs, at)
     given, seeds = feed.inputs.to(feed.device, feed.dtype), seeds_of(model)
     sweeping = Sweeping(model, given, metric, feed.axis, at, memory)
     with evaluating(model):

@@ -100,7 +100,7 @@ def _adding(cell: CellName, about: str) -> Recipe:
     )
 
 
-def _characters(data: str, *, vocabulary: int, units: int, epochs: int) -> Recipe:
+def _characters(data: str, reached: str, *, vocabulary: int, units: int, epochs: int) -> Recipe:
     network = RecurrentConfig(
         units, vocabulary, cell="gru", vocabulary=vocabulary, d_model=32, answers="each"
     )
@@ -111,7 +111,9 @@ def _characters(data: str, *, vocabulary: int, units: int, epochs: int) -> Recip
         epochs=epochs,
         schedule=Schedule("cosine", factor=0.05),
     )
-    return Recipe(f"{data}-gru", f"GRU of {units} units, {data} by character", network, data, training)
+    return Recipe(
+        f"{data}-gru", f"GRU of {units} units, {data} by character: {reached}", network, data, training
+    )
 
 
 def _translating(data: str, network: Seq2SeqConfig, *, decay: float) -> Recipe:
@@ -180,19 +182,20 @@ RECIPES: dict[str, Recipe] = {
         _adding("gru", "GRU"),
         Recipe(
             "copy-gru",
-            "GRU of 64 units: 5 symbols, to be named after 20 blanks",
+            "GRU of 64 units: 5 symbols, to be named after 20 blanks; 99.9 % of them in half a minute",
             RecurrentConfig(64, 10, cell="gru", vocabulary=10, d_model=10, answers="each"),
             "copy",
             TrainingConfig("cross_entropy", Optimizer("adam", rate=5e-3), batch_size=50, epochs=15),
         ),
         Recipe(
             "recall-gru",
-            "GRU of 64 units: the value of a key that was given up to 37 positions ago",
+            "GRU of 64 units: the value of a key given up to 37 positions ago; not solved, 83 % right in under two "
+            "minutes (naming any value of the row: 42 %)",
             RecurrentConfig(64, 18, cell="gru", vocabulary=18, d_model=32, answers="each"),
             "recall",
             TrainingConfig(
                 "cross_entropy",
-                Optimizer("adam", rate=3e-3),
+                Optimizer("adam", rate=1e-2),
                 batch_size=50,
                 epochs=20,
                 schedule=Schedule("cosine", factor=0.05),
@@ -207,9 +210,11 @@ RECIPES: dict[str, Recipe] = {
         ),
         _translating("reordering", Seq2SeqConfig(27, 9, 29, 10, d_model=32, d_mlp=64), decay=0.0),
         _translating("translation", Seq2SeqConfig(732, 4, 964, 7, d_mlp=128), decay=1.0),
-        _characters("names", vocabulary=28, units=64, epochs=5),
-        _characters("places", vocabulary=39, units=64, epochs=40),
-        _characters("shakespeare", vocabulary=65, units=128, epochs=3),
+        # bits a character on the test split; by bigrams (counts plus 0.1) 3.5, 3.9 and 3.6, by single characters 4.1,
+        # 4.3 and 4.9
+        _characters("names", "3.0 bits a character in half a minute", vocabulary=28, units=64, epochs=5),
+        _characters("places", "3.5 bits a character in ten seconds", vocabulary=39, units=64, epochs=40),
+        _characters("shakespeare", "2.6 bits a character in a minute", vocabulary=65, units=128, epochs=3),
     )
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -17,10 +18,14 @@ from torch import Tensor, nn
 
 from interp.reading import headroom
 from interp.reading.capture import capture
-from interp.reading.feeding import taken_by
+from interp.reading.feeding import feed_of, taken_by
 from interp.refusals import Refused
+from interp.writing.edits import zero
+from interp.writing.sweep import sweep
 from models.networks.mlp import MLP
 from models.networks.mlp_config import MLPConfig
+from models.networks.recurrent import Recurrent
+from models.networks.recurrent_config import RecurrentConfig
 from models.networks.transformer import Transformer
 from models.networks.transformer_config import TransformerConfig
 
@@ -264,6 +269,25 @@ def test_padding_changes_nothing_at_real_positions(causal: bool) -> None:
         alone = capture(model, tokens[number : number + 1, :length], "blocks.*.hook_resid_post")
         for name in acts:
             np.testing.assert_allclose(acts[name][number, :length], alone[name][0], atol=1e-12)
+
+
+def test_padding_that_would_be_read_is_refused_by_what_hands_no_mask_on() -> None:
+    mask = torch.tensor([[True, True, True], [True, False, False]])
+    data = SimpleNamespace(
+        inputs=torch.zeros(2, 3, dtype=torch.int64), examples=pd.DataFrame(index=range(2)), mask=mask
+    )
+    config = TransformerConfig(5, 3, d_model=8, heads=2, d_mlp=4)
+    looking_back, looking_ahead = Transformer(config), Transformer(dataclasses.replace(config, causal=False))
+    last = Recurrent(RecurrentConfig(4, 2, vocabulary=5, d_model=3))
+    for model in (looking_ahead, last):
+        with pytest.raises(Refused, match="would read the padding"):
+            feed_of(model, data, batch_size=None)
+        assert feed_of(model, data, batch_size=None, masked=True).mask is mask
+    assert feed_of(looking_back, data, batch_size=None).mask is None
+    edits = [zero("blocks.0.mlp.hook_post", neuron=0)]
+    with pytest.raises(Refused, match="at=-1 is padding in 1 of 2 sequences"):
+        sweep(looking_back, data, edits, lambda logits: logits[..., 0], at=-1)
+    assert sweep(looking_back, data, edits, lambda logits: logits[..., 0], at=0).shape == (1, 2)
 
 
 def test_a_network_that_takes_no_mask_is_given_none() -> None:
