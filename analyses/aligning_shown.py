@@ -43,7 +43,11 @@ def figures(
     study: Study, numbers: dict[str, dict[str, Numbers]], patterns: dict[str, Numbers]
 ) -> dict[str, Any]:
     """Translation against its controls, and one sentence's alignment."""
-    spots = [spot(kind, name, values) for kind, named in numbers.items() for name, values in named.items()]
+    spots = [
+        interp.Spot.over_seeds(kind, name, values)
+        for kind, named in numbers.items()
+        for name, values in named.items()
+    ]
     place = shown_example(study)
     return {
         "translation": interp.interval_plot(
@@ -59,12 +63,6 @@ def figures(
             f"{study.test.examples['source'][place]!r}.",
         ),
     }
-
-
-def spot(place: str, series: str, values: Any) -> interp.Spot:
-    """Mean over seeds with its interval, as a dot of a figure."""
-    over_seeds = interp.measured(values)
-    return interp.Spot(place, series, over_seeds.estimate, over_seeds.interval)
 
 
 def shown_example(study: Study) -> int:

@@ -201,10 +201,9 @@ def _over_seeds(values: Sequence[float]) -> tuple[float, float | None, float | N
 
 def _figure(decoding: interp.Decoding, label: str) -> Any:
     spots = [
-        interp.Spot(hook, name, over_seeds.estimate, over_seeds.interval)
+        interp.Spot.over_seeds(hook, name, _of(decoding, hook, name))
         for name in CONDITIONS
         for hook in _hooks(decoding)
-        for over_seeds in [interp.measured(_of(decoding, hook, name))]
     ]
     caption = f"How well {label} can be read at each hook, and what the probe reaches where nothing should be found."
     return interp.interval_plot(spots, measure="test accuracy of the probe", caption=caption)

@@ -198,7 +198,8 @@ def figures(images: Images, accuracy: PerSeed, right: PerSeed) -> dict[str, Any]
     """What is asked, how well it is answered, and how far a shift may go."""
     chance = 1 / images.centred.classes
     spots = [
-        spot(name, f"{place}, pixels {order}", values) for (name, order, place), values in accuracy.items()
+        interp.Spot.over_seeds(name, f"{place}, pixels {order}", values)
+        for (name, order, place), values in accuracy.items()
     ]
     distances, curves = by_distance(images.shifted.test, right)
     return {
@@ -243,12 +244,6 @@ def examples(images: Images, count: int = 4) -> Any:
         caption=f"{count} test digits: in the middle, as networks were trained; shifted; with shuffled pixels.",
         columns=count,
     )
-
-
-def spot(place: str, series: str, values: Any) -> interp.Spot:
-    """Mean over seeds with its interval, as a dot of a figure."""
-    over_seeds = interp.measured(values)
-    return interp.Spot(place, series, over_seeds.estimate, over_seeds.interval)
 
 
 def article(network: str) -> str:

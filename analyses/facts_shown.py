@@ -25,7 +25,7 @@ def figures(
 ) -> dict[str, Any]:
     """What is readable, what is used, and where facts learned last are held."""
     with_old = [
-        spot(str(name), kind, gone[key].sel(component=name).to_numpy())
+        interp.Spot.over_seeds(str(name), kind, gone[key].sel(component=name).to_numpy())
         for kind, key in (("learned last", "late"), ("older", "older"))
         for name in gone["component"].to_numpy()
     ]
@@ -35,13 +35,15 @@ def figures(
         "shuffled labels": ("trained", "shuffled"),
     }
     spots = [
-        spot(component(str(hook)), name, decoding.of(str(hook), network=network, labels=labels))
+        interp.Spot.over_seeds(
+            component(str(hook)), name, decoding.of(str(hook), network=network, labels=labels)
+        )
         for name, (network, labels) in conditions.items()
         for hook in decoding.accuracy["hook"].to_numpy()
     ]
     shown = [*passed, FLOOR]
     standing = [
-        spot(str(name), method, found.sel(by=method, component=name).to_numpy())
+        interp.Spot.over_seeds(str(name), method, found.sel(by=method, component=name).to_numpy())
         for method in shown
         for name in found["component"].to_numpy()
         if not bool(found.sel(by=method, component=name).isnull().any())
@@ -72,12 +74,6 @@ def figures(
             "truth is known, less what they give components where facts were planted elsewhere; beside them luck.",
         ),
     }
-
-
-def spot(place: str, series: str, values: Any) -> interp.Spot:
-    """Mean over seeds with its interval, as a dot of a figure."""
-    over_seeds = interp.measured(values)
-    return interp.Spot(place, series, over_seeds.estimate, over_seeds.interval)
 
 
 def compared(scores: xr.DataArray) -> str:

@@ -249,8 +249,7 @@ def figures(found: Mapping[Shape, Learned], config: Config, *, facts: int) -> di
 
 def spot(one: Learned, series: str) -> interp.Spot:
     """Bits per parameter of one shape, as a dot of a figure."""
-    over_seeds = interp.measured(one.per_parameter)
-    return interp.Spot(f"d_model {one.shape.width}", series, over_seeds.estimate, over_seeds.interval)
+    return interp.Spot.over_seeds(f"d_model {one.shape.width}", series, one.per_parameter)
 
 
 def notes(found: Mapping[Shape, Learned], config: Config, *, facts: int) -> list[str]:

@@ -297,11 +297,10 @@ def figures(
     places = {"accuracy": judged, "prefix matching of the best head": matching}
     spots = (
         [
-            interp.Spot(place, name, over.estimate, over.interval)
+            interp.Spot.over_seeds(place, name, one)
             for place, values in places.items()
             for name, one in values.items()
             if name in ("two layers", "one layer", "one layer, twice the heads", "untrained")
-            for over in [interp.measured(one)]
         ]
         if len(subject.shares) > 1
         else []

@@ -114,10 +114,9 @@ def lens_table(lenses: Lenses) -> pd.DataFrame:
 def lens_figures(lenses: Lenses) -> Mapping[str, Any]:
     """Both lenses over layers, and the surprisal at every layer and position."""
     spots = [
-        interp.Spot(f"layer {layer}", lens, over.estimate, over.interval)
+        interp.Spot.over_seeds(f"layer {layer}", lens, lenses.of(lens, layer))
         for lens in LENSES
         for layer in range(lenses.layers)
-        for over in [interp.measured(lenses.of(lens, layer))]
     ]
     return {
         "lenses": interp.interval_plot(

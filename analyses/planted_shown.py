@@ -73,19 +73,17 @@ def figures(board: pd.DataFrame, config: Config) -> dict[str, Any]:
     shown = [method for method in (*FOLLOWED, FLOOR, LEAK, ORACLE) if method in set(board["method"])]
     tiers = [tier for tier in config.tiers if tier != "sham"]
     spots = [
-        interp.Spot(tier, method, over.estimate, over.interval)
+        interp.Spot.over_seeds(tier, method, of_seed(board, tier, method).to_numpy())
         for method in shown
         for tier in tiers
-        for over in [interp.measured(of_seed(board, tier, method).to_numpy())]
     ]
     first = [
-        interp.Spot(method, "mean over components", over.estimate, over.interval)
+        interp.Spot.over_seeds(method, "mean over components", values)
         for method in sorted(
             set(board["method"]), key=lambda m: -float(of_seed(board, tiers[0], m).mean() or 0)
         )
         for values in [of_seed(board, tiers[0], method).to_numpy()]
         if len(values) > 1
-        for over in [interp.measured(values)]
     ]
     return {
         "methods": interp.interval_plot(

@@ -113,7 +113,7 @@ def figures(found: Found) -> dict[str, Any]:
         "recall": lag_figure(found.recall, "share of right answers", "Key-value recall: right answers"),
         "order": interp.interval_plot(
             [
-                spot(KINDS[kind], name, values)
+                interp.Spot.over_seeds(KINDS[kind], name, values)
                 for kind, one in found.order.items()
                 for name, values in {
                     "trained": one.right,
@@ -160,7 +160,7 @@ def lag_figure(found: Mapping[str, Memory], measure: str, title: str) -> Any:
 
 
 def vanished(reaches: Mapping[str, Reach]) -> list[str]:
-    """Of which networks the fading is more than it is given as, where there are any."""
+    """In which networks the gradient does not reach all distances, where there are any."""
     rows = [
         f"{gone(getattr(one, when)).sum()} of {len(one.before)} {FAMILIES[kind]}s {when} training"
         for kind, one in reaches.items()
@@ -170,15 +170,9 @@ def vanished(reaches: Mapping[str, Reach]) -> list[str]:
     if not rows:
         return []
     return [
-        f"The gradient vanishes altogether at some distances in {', '.join(rows)}: it is taken for 30 decades below "
-        "the largest there, so how fast it fades is given too low, as 0 where there is no gradient at all."
+        f"The gradient does not reach all distances in {', '.join(rows)} (30 decades below the largest count for "
+        "nothing): how fast it fades is told by those it reaches."
     ]
-
-
-def spot(place: str, series: str, values: Numbers) -> interp.Spot:
-    """A dot of a figure."""
-    over_seeds = interp.measured(values)
-    return interp.Spot(place, series, over_seeds.estimate, over_seeds.interval)
 
 
 def notes(config: Config, found: Found) -> list[str]:

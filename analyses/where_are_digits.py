@@ -186,12 +186,12 @@ def figures(
     conditions = {"trained": ("trained", "true")} | MEANS_NOTHING
     conditions |= {"random label per type": ("trained", "random_per_type")}
     spots = [
-        spot(hook, name, decoding.of(hook, network=net, labels=lab))
+        interp.Spot.over_seeds(hook, name, decoding.of(hook, network=net, labels=lab))
         for name, (net, lab) in conditions.items()
         for hook in hooks
     ]
     removals = [
-        spot(hook, readable(name), removal.sel(hook=hook, removed=name).to_numpy())
+        interp.Spot.over_seeds(hook, readable(name), removal.sel(hook=hook, removed=name).to_numpy())
         for name in removal["removed"].to_numpy()
         for hook in hooks
     ]
@@ -217,12 +217,6 @@ def figures(
             chance=0.1,
         ),
     }
-
-
-def spot(place: str, series: str, values: Any) -> interp.Spot:
-    """Mean over seeds with its interval, as a dot of a figure."""
-    over_seeds = interp.measured(values)
-    return interp.Spot(place, series, over_seeds.estimate, over_seeds.interval)
 
 
 def notes(

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Num, Shaped
 from matplotlib.axes import Axes
 
+from interp.measuring.statistics import Numbers, measured
 from interp.refusals import Refused
 from interp.reporting.drawing import COLOURS, INK, LINE_STYLES, MARKERS, WIDTH, Drawing, Figure
 from interp.reporting.wording import number, plural, readable, with_interval
@@ -38,6 +39,12 @@ class Spot:
             raise Refused(
                 f"{self.series} at {self.place} is {self.estimate} {self.interval}; dots need numbers."
             )
+
+    @classmethod
+    def over_seeds(cls, place: str, series: str, values: Numbers) -> Spot:
+        """The mean of one number per seed with its interval."""
+        over_seeds = measured(values)
+        return cls(place, series, over_seeds.estimate, over_seeds.interval)
 
 
 def interval_plot(
