@@ -1,6 +1,6 @@
 """`interp`, the command line: finds the command, and keeps the promises that all commands share.
 
-Each command is a function `(arguments, folder of questions) -> exit code` in a file `cli_*.py` beside this one; nothing
+Each command is a function `(arguments, folder of questions) -> exit code` in `command_line/`; nothing
 heavy is imported before it is needed. Results go to stdout, all else to stderr. Exit codes: 0 done; 1 failed; 2 usage;
 3 missing or corrupt input; 4 a check did not hold; 130 Ctrl-C. A closed pipe (`interp list | head -1`) is silent.
 """
@@ -15,20 +15,29 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-from analyses.cli_environment import VARIABLES, in_force
+from analyses.command_line.environment import VARIABLES, in_force
 
 QUESTIONS = Path(__file__).parent
 
 COMMANDS = {
-    "list": ("analyses.cli_list:list_all", "what can be trained and asked, and on what data"),
-    "run": ("analyses.cli_run:run", "answer a question: claims as a table, the report in a folder"),
-    "train": ("analyses.cli_train:train", "train a recipe's network for many seeds at once"),
-    "hooks": ("analyses.cli_capture:hooks", "every hook point of a trained network, with axes and shape"),
-    "capture": ("analyses.cli_capture:capture", "write activations to a folder"),
-    "probe": ("analyses.cli_probe:probe", "where a label can be read, with its controls"),
-    "generate": ("analyses.cli_generate:generate", "how a network goes on with a prompt"),
-    "verify": ("analyses.cli_run:verify", "run a report's analysis again and say which figures hold"),
-    "doctor": ("analyses.cli_doctor:doctor", "what is installed, where data are found, what is missing"),
+    "list": ("analyses.command_line.list:list_all", "what can be trained and asked, and on what data"),
+    "run": ("analyses.command_line.run:run", "answer a question: claims as a table, the report in a folder"),
+    "train": ("analyses.command_line.train:train", "train a recipe's network for many seeds at once"),
+    "hooks": (
+        "analyses.command_line.capture:hooks",
+        "every hook point of a trained network, with axes and shape",
+    ),
+    "capture": ("analyses.command_line.capture:capture", "write activations to a folder"),
+    "probe": ("analyses.command_line.probe:probe", "where a label can be read, with its controls"),
+    "generate": ("analyses.command_line.generate:generate", "how a network goes on with a prompt"),
+    "verify": (
+        "analyses.command_line.run:verify",
+        "run a report's analysis again and say which figures hold",
+    ),
+    "doctor": (
+        "analyses.command_line.doctor:doctor",
+        "what is installed, where data are found, what is missing",
+    ),
 }
 EXIT_CODES = "0 done; 1 failed; 2 usage; 3 missing or corrupt input; 4 a check did not hold; 130 Ctrl-C"
 

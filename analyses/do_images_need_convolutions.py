@@ -22,8 +22,7 @@ import numpy as np
 
 import interp
 import models
-from analyses.image_networks import CNN, DENSE, VIT, networks, parameters
-from analyses.judging_images import (
+from analyses.images.judging import (
     CENTRED,
     SAME,
     SHIFTED,
@@ -37,6 +36,7 @@ from analyses.judging_images import (
     judged,
     on_own_shares,
 )
+from analyses.images.networks import CNN, DENSE, VIT, networks, parameters
 
 if TYPE_CHECKING:
     import pandas as pd

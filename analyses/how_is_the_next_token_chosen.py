@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import interp
-from analyses.last_vectors import each_position, last_vector
-from analyses.layer_lenses import Lenses, lens_figures, lens_table, through_layers
-from analyses.readers import Readers, names, story_readers, trained_readers
-from analyses.temperatures import softened, temperature_figures, temperature_table
+from analyses.tokens.last_vectors import each_position, last_vector
+from analyses.tokens.layer_lenses import Lenses, lens_figures, lens_table, through_layers
+from analyses.tokens.readers import Readers, names, story_readers, trained_readers
+from analyses.tokens.temperatures import softened, temperature_figures, temperature_table
 from interp.refusals import Refused
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import interp
-from analyses.holding_facts import (
+from analyses.facts.capacity import (
     BITS,
     HEADS,
     OBJECTS,

@@ -19,8 +19,8 @@ import numpy as np
 
 import interp
 import models
-from analyses.attention_costs import kept_numbers, operations
-from analyses.attention_recall import (
+from analyses.attention.costs import kept_numbers, operations
+from analyses.attention.recall import (
     HEADS,
     TEST_ROWS,
     TIMES,
@@ -32,7 +32,7 @@ from analyses.attention_recall import (
     rows_of,
     share,
 )
-from analyses.attention_shown import COUNTED_AT, cost_table, figures, notes, recall_table
+from analyses.attention.shown import COUNTED_AT, cost_table, figures, notes, recall_table
 from interp.refusals import Refused
 
 if TYPE_CHECKING:

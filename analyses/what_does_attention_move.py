@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import interp
-from analyses.attention_looking import looking
-from analyses.attention_moving import moving, moving_between_texts
-from analyses.attention_subjects import HEADS, Found, Subject, pretrained, trained_here
-from analyses.induction_heads import deeper, in_stories
+from analyses.attention.induction_heads import deeper, in_stories
+from analyses.attention.looking import looking
+from analyses.attention.moving import moving, moving_between_texts
+from analyses.attention.subjects import HEADS, Found, Subject, pretrained, trained_here
 from interp.refusals import Refused
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import interp
-from analyses import aligning
-from analyses.aligning_judged import following, looking, sided, translated
-from analyses.aligning_shown import figures, notes, tables
-from analyses.translators import pairs_of, studied, translating
+from analyses.translation import aligning
+from analyses.translation.judged import following, looking, sided, translated
+from analyses.translation.shown import figures, notes, tables
+from analyses.translation.translators import pairs_of, studied, translating
 
 QUESTION = "What does cross-attention align when a small encoder-decoder translates?"
 

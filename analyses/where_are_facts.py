@@ -27,7 +27,7 @@ import numpy as np
 
 import interp
 import models
-from analyses.facts_measured import (
+from analyses.facts.measured import (
     OUTPUTS,
     accuracies,
     component,
@@ -37,9 +37,9 @@ from analyses.facts_measured import (
     loses,
     rank_correlations,
 )
-from analyses.facts_shown import compared, figures, notes
-from analyses.planted_standings import FIRST
-from analyses.planted_trials import FLOOR, RELATIONS, World, examined, methods, planter, shared_out
+from analyses.facts.planted_standings import FIRST
+from analyses.facts.planted_trials import FLOOR, RELATIONS, World, examined, methods, planter, shared_out
+from analyses.facts.shown import compared, figures, notes
 from interp.refusals import Refused
 
 if TYPE_CHECKING:

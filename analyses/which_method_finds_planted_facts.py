@@ -19,9 +19,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import interp
-from analyses.planted_shown import figures, notes, tables
-from analyses.planted_standings import FIRST, FOLLOWED, leaderboard, of_seed, pointing, rank_correlations
-from analyses.planted_trials import (
+from analyses.facts.planted_shown import figures, notes, tables
+from analyses.facts.planted_standings import (
+    FIRST,
+    FOLLOWED,
+    leaderboard,
+    of_seed,
+    pointing,
+    rank_correlations,
+)
+from analyses.facts.planted_trials import (
     FLOOR,
     LEAK,
     Examined,

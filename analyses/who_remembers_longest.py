@@ -19,11 +19,19 @@ from typing import TYPE_CHECKING
 
 import interp
 import models
-from analyses.ordering import KINDS, Kind, Ordered, ordered
-from analyses.reaching import LONGEST, Reach, chains, reached
-from analyses.remembering import Memory, added, adding_networks, recall_networks, recalled
-from analyses.remembering_judged import UNITS, adding, gradients, ordering, published, recalling, waiting
-from analyses.remembering_shown import figures, notes, tables
+from analyses.sequences.ordering import KINDS, Kind, Ordered, ordered
+from analyses.sequences.reaching import LONGEST, Reach, chains, reached
+from analyses.sequences.remembering import Memory, added, adding_networks, recall_networks, recalled
+from analyses.sequences.remembering_judged import (
+    UNITS,
+    adding,
+    gradients,
+    ordering,
+    published,
+    recalling,
+    waiting,
+)
+from analyses.sequences.remembering_shown import figures, notes, tables
 from interp.refusals import Refused
 
 if TYPE_CHECKING:

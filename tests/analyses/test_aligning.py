@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import models
-from analyses import aligning
-from analyses.translators import encoder_decoder, pairs_of, size, without_source
+from analyses.translation import aligning
+from analyses.translation.translators import encoder_decoder, pairs_of, size, without_source
 from analyses.what_does_cross_attention_align import Config, answer
 from models.data.pairs import PairTokenizer, pair_dataset
 from models.data.tokenizers import WordTokenizer

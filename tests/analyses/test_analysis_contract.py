@@ -14,7 +14,7 @@ from typed import Interp
 
 import interp
 from analyses.cli import QUESTIONS
-from analyses.cli_questions import Analysis, analysis, config_of, questions
+from analyses.command_line.questions import Analysis, analysis, config_of, questions
 from interp.refusals import Refused
 from interp.reporting.record import plain
 from interp.reporting.report import Report, read_report, write

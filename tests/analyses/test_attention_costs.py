@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import models
-from analyses.attention_costs import kept_numbers, operations
-from analyses.attention_recall import share
+from analyses.attention.costs import kept_numbers, operations
+from analyses.attention.recall import share
 
 KINDS: dict[str, dict[str, Any]] = {
     "exact": {},

@@ -11,7 +11,9 @@ import torch
 import xarray as xr
 
 import models
-from analyses.attention_looking import (
+from analyses.attention.induction_heads import accuracy_lost, chosen, matching_lost, others, picked, right
+from analyses.attention.induction_rows import begun_with, pairs, right_by_position, rows_of, unused
+from analyses.attention.looking import (
     at_earlier,
     at_later,
     influence,
@@ -19,10 +21,8 @@ from analyses.attention_looking import (
     weight_ahead,
     without_place,
 )
-from analyses.attention_moving import carried
-from analyses.attention_subjects import Subject, trained_here, without_mask
-from analyses.induction_heads import accuracy_lost, chosen, matching_lost, others, picked, right
-from analyses.induction_rows import begun_with, pairs, right_by_position, rows_of, unused
+from analyses.attention.moving import carried
+from analyses.attention.subjects import Subject, trained_here, without_mask
 from analyses.what_does_attention_move import Config, answer
 from interp.refusals import Refused
 from models.networks.handmade import induction_network

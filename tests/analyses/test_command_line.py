@@ -13,7 +13,7 @@ import pytest
 from typed import INTERP, QUESTIONS, Interp, process
 
 from analyses.cli import COMMANDS, main
-from analyses.cli_environment import in_force
+from analyses.command_line.environment import in_force
 
 HEAVY = {"torch", "transformer_lens", "sklearn", "matplotlib"}
 

@@ -10,9 +10,9 @@ import xarray as xr
 
 import interp
 import models
-from analyses import cli_probe
 from analyses import does_it_learn_digits as learning
 from analyses import where_are_digits as where
+from analyses.command_line import probe
 
 HOOK = "layers.0.hook_post"
 DEEPER = "layers.1.hook_post"
@@ -57,7 +57,7 @@ def test_what_is_used_is_what_the_network_loses() -> None:
 
 
 def test_the_command_line_holds_a_probe_against_the_same(decoding: interp.Decoding) -> None:
-    nothing, from_input, selective = cli_probe._evidence_at(decoding, HOOK)
+    nothing, from_input, selective = probe._evidence_at(decoding, HOOK)
     assert figures(nothing) == pytest.approx({"": 0.90, "untrained network": 0.70, "shuffled labels": 0.10})
     assert figures(from_input) == pytest.approx({"": 0.90, "raw input": 0.80})
     expected = {"": 0.3, "untrained network": 0.2, "raw input": 0.25, "no selectivity": 0.0}

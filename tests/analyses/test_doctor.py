@@ -8,8 +8,8 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from typed import Interp, process
 
-from analyses import cli_doctor
-from analyses.cli_doctor import Finding, environment, shadows, versions
+from analyses.command_line import doctor
+from analyses.command_line.doctor import Finding, environment, shadows, versions
 
 
 def wrong(done_json: dict[str, list[dict[str, str]]]) -> dict[str, str]:
@@ -31,17 +31,17 @@ def test_a_house_in_order_is_healthy(cli: Interp) -> None:
 
 
 def test_libraries_are_held_against_the_declared_ranges() -> None:
-    assert cli_doctor._in_range("torch", "2.7.1", SpecifierSet(">=2.6,<2.14")).status == "ok"
-    old = cli_doctor._in_range("torch", "2.5", SpecifierSet(">=2.6,<2.14"))
+    assert doctor._in_range("torch", "2.7.1", SpecifierSet(">=2.6,<2.14")).status == "ok"
+    old = doctor._in_range("torch", "2.5", SpecifierSet(">=2.6,<2.14"))
     assert old.status == "wrong"
     assert "is 2.5; needed is <2.14,>=2.6" in old.detail
-    assert "pip install 'torch" in cli_doctor._in_range("torch", None, SpecifierSet(">=2.6")).detail
+    assert "pip install 'torch" in doctor._in_range("torch", None, SpecifierSet(">=2.6")).detail
 
 
 def test_the_ranges_of_an_installation_without_checkout_are_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(cli_doctor, "HOME", tmp_path)
+    monkeypatch.setattr(doctor, "HOME", tmp_path)
     assert {"Python", "torch", "xarray"} <= {finding.what for finding in versions()}
 
 
@@ -136,5 +136,5 @@ def test_a_check_that_fails_is_a_finding() -> None:
     def explodes() -> list[Finding]:
         raise ImportError("no such thing")
 
-    (found,) = cli_doctor._safely(explodes)  # type: ignore[arg-type]
+    (found,) = doctor._safely(explodes)  # type: ignore[arg-type]
     assert (found.status, found.what, found.detail) == ("wrong", "explodes", "ImportError: no such thing")

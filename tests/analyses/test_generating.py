@@ -64,7 +64,7 @@ def test_a_recurrent_network_spells_on(cli: Interp) -> None:
 
 
 def test_a_network_of_lines_stops_where_a_line_ends() -> None:
-    from analyses.cli_generate import _ended
+    from analyses.command_line.generate import _ended
 
     tokens = torch.tensor([1, 7, 8, 9, 1, 5, 1])
     assert _ended(tokens, 2, 1).tolist() == [1, 7, 8, 9]

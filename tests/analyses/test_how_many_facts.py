@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import models
-from analyses.holding_facts import (
+from analyses.facts.capacity import (
     BITS,
     OBJECTS,
     Shape,

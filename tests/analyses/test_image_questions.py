@@ -11,9 +11,9 @@ import pytest
 import interp
 import models
 from analyses import do_images_need_convolutions as asked
-from analyses import judging_images as judging
-from analyses.image_networks import CNN, DENSE, VIT, networks, parameters
-from analyses.judging_images import CENTRED, SAME, SHIFTED, SHUFFLED
+from analyses.images import judging as judging
+from analyses.images.judging import CENTRED, SAME, SHIFTED, SHUFFLED
+from analyses.images.networks import CNN, DENSE, VIT, networks, parameters
 
 ACCURACY = {  # network: in the middle, shifted; then both with shuffled pixels
     CNN: (0.95, 0.50, 0.80, 0.21),

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 import models
 from analyses.how_is_the_next_token_chosen import Config, answer
-from analyses.last_vectors import (
+from analyses.tokens.last_vectors import (
     gradient,
     gradient_differences,
     read_off,
@@ -19,9 +19,9 @@ from analyses.last_vectors import (
     taken_over,
     unembedding,
 )
-from analyses.layer_lenses import Lenses
-from analyses.readers import Readers, asked_once, begun, cut, names
-from analyses.temperatures import DRAWN, GRID, drawn, likeliest, spread_of, steps
+from analyses.tokens.layer_lenses import Lenses
+from analyses.tokens.readers import Readers, asked_once, begun, cut, names
+from analyses.tokens.temperatures import DRAWN, GRID, drawn, likeliest, spread_of, steps
 from interp.refusals import Refused
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import models
-from analyses.ordering import reordered
-from analyses.reaching import Reach, fading, gone, longest_chain, reach, reached, reading, writing
-from analyses.remembering import (
+from analyses.sequences.ordering import reordered
+from analyses.sequences.reaching import Reach, fading, gone, longest_chain, reach, reached, reading, writing
+from analyses.sequences.remembering import (
     MOST_UNEQUAL,
     adding_networks,
     any_seen,
@@ -24,7 +24,7 @@ from analyses.remembering import (
     size,
     unequal,
 )
-from analyses.remembering_shown import vanished
+from analyses.sequences.remembering_shown import vanished
 from analyses.who_remembers_longest import Config, datasets
 from models.networks.vit import patches
 from models.refusals import Refused
