@@ -1,8 +1,8 @@
 """The house rules that can be read off the source: who imports whom, what is light, what is never done.
 
-Floors: analyses may import models and interp; these two import neither each other nor analyses. Rooms: inside a floor a
-room imports only itself and those before it, and `data` does not import `networks`; a question, which stands in no room,
-may import any.
+Floors: analyses may import models and interp; these two import neither each other nor analyses. Rooms: inside a floor
+a room imports only itself and those before it, and `data` does not import `networks`; a question, which stands in no
+room, may import any.
 """
 
 from __future__ import annotations
