@@ -30,7 +30,7 @@ def tables(
     """The leaderboard row by row, a table of methods and components per tier, certificates, and the rest."""
     import pandas as pd
 
-    found = {"leaderboard": board.astype(object).where(board.notna(), None)}
+    found = {"leaderboard": board}
     for tier in board["tier"].unique():
         own = board[board["tier"] == tier]
         wide = own.pivot_table(index="method", columns="component", values="auroc", sort=False, dropna=False)
@@ -65,24 +65,26 @@ def tables(
     ]:
         columns = ["planted", "edited", "seed", "share_of_facts_changed"]
         found["editing"] = pd.DataFrame(edited_shares, columns=columns)
-    return found
+    return {name: table.astype(object).where(table.notna(), None) for name, table in found.items()}
 
 
 def figures(board: pd.DataFrame, config: Config) -> dict[str, Any]:
     """AUROC of the methods followed through all tiers, and of all methods on each."""
     shown = [method for method in (*FOLLOWED, FLOOR, LEAK, ORACLE) if method in set(board["method"])]
-    tiers = [tier for tier in config.tiers if tier != "sham"]
+    tiers = [tier for tier in config.tiers if tier != "sham" and tier in set(board["tier"])]
     spots = [
-        interp.Spot.over_seeds(tier, method, of_seed(board, tier, method).to_numpy())
+        interp.Spot.over_seeds(tier, method, values)
         for method in shown
         for tier in tiers
+        for values in [of_seed(board, tier, method).dropna().to_numpy()]
+        if len(values) > 1
     ]
     first = [
         interp.Spot.over_seeds(method, "mean over components", values)
         for method in sorted(
             set(board["method"]), key=lambda m: -float(of_seed(board, tiers[0], m).mean() or 0)
         )
-        for values in [of_seed(board, tiers[0], method).to_numpy()]
+        for values in [of_seed(board, tiers[0], method).dropna().to_numpy()]
         if len(values) > 1
     ]
     return {

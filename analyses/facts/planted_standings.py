@@ -36,6 +36,8 @@ def of_seed(board: pd.DataFrame, tier: str, method: str, *, like: str | None = N
     rows = board[board["tier"] == tier].pivot_table(
         index=["component", "seed"], columns="method", values="auroc", dropna=False
     )
+    if not {method, like or method} <= set(rows.columns):  # no planting of this tier was certified
+        return rows.iloc[:0].mean(axis=1)
     seen = rows[rows[like or method].notna()][method].unstack("component")
     whole = seen.dropna()
     return (whole if len(whole) >= FEWEST_SEEDS else seen).mean(axis=1)
@@ -50,11 +52,10 @@ def summary(board: pd.DataFrame) -> pd.DataFrame:
         row: dict[str, Any] = {"tier": tier, "method": method, "places": own["component"].nunique()}
         for figure in ("auroc", "top1"):
             of_seeds = own.groupby("seed")[figure].mean().to_numpy()
-            over = interp.measured(of_seeds)
-            low, high = over.interval
+            low, high = interp.measured(of_seeds).interval if len(of_seeds) > 1 else (None, None)
             row |= {
                 "seeds": len(of_seeds),
-                figure: over.estimate,
+                figure: of_seeds.mean(),
                 f"{figure}_low": low,
                 f"{figure}_high": high,
             }
