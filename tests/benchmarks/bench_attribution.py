@@ -8,13 +8,12 @@ both by the same rule. The sides of a ratio take turns within one loop; processo
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import captum.attr
 import torch
+from timing import interleaved
 from torch import Tensor
 
 from interp.locating.attribution import integrated_gradients
@@ -93,18 +92,6 @@ def runs() -> tuple[Transformer, Tensor, Tensor, Callable[[Tensor], Tensor]]:
 def difference(logits: Tensor) -> Tensor:
     """The logit of one token less that of another, where the sequence ends."""
     return logits[..., -1, 1] - logits[..., -1, 2]
-
-
-def interleaved(sides: Sequence[Callable[[], object]], repeats: int, *, warm: int = 1) -> list[float]:
-    """The median seconds of each side, the sides taking turns; the first rounds warm up."""
-    seconds: list[list[float]] = [[] for _ in sides]
-    for turn in range(repeats + warm):
-        for taken, side in zip(seconds, sides, strict=True):
-            began = time.process_time()
-            side()
-            if turn >= warm:
-                taken.append(time.process_time() - began)
-    return [statistics.median(taken) for taken in seconds]
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from interp.writing.edits import edited, zero
 from models.networks.generation import StateReading, WholeReading, generate, next_probabilities
+from models.networks.hooked import HookedModel
 from models.networks.key_value_cache import CachedReading
 from models.networks.mlp import MLP
 from models.networks.mlp_config import MLPConfig
@@ -102,23 +103,24 @@ def test_a_recurrent_network_reads_each_token_once_unless_somebody_listens(
     assert torch.equal(once, watched)
 
 
+@torch.no_grad()
+def greedy_by_whole_passes(model: HookedModel, tokens: Tensor, *, count: int) -> Tensor:
+    for _ in range(count):
+        tokens = torch.cat([tokens, model(tokens)[:, -1:].argmax(-1)], dim=-1)
+    return tokens
+
+
 def test_an_edit_in_a_recurrent_network_acts_on_every_step() -> None:
     model, tokens = recurrent("lstm"), prompts(6, 4)
-    with edited(model, zero("layers.0.hook_c", pos=2)), torch.no_grad():
-        changed = generate(model, tokens, count=8)
-        expected = tokens
-        for _ in range(8):
-            expected = torch.cat([expected, model(expected)[:, -1:].argmax(-1)], dim=-1)
+    with edited(model, zero("layers.0.hook_c", pos=2)):
+        changed, expected = generate(model, tokens, count=8), greedy_by_whole_passes(model, tokens, count=8)
     assert torch.equal(changed, expected)
     assert not torch.equal(changed, generate(model, tokens, count=8))
 
 
 def test_greedy_takes_the_likeliest_token_of_a_whole_pass_each_time() -> None:
     model, tokens = network(), prompts(3, 4)
-    expected = tokens
-    for _ in range(9):
-        expected = torch.cat([expected, model(expected)[:, -1:].argmax(-1)], dim=-1)
-    assert torch.equal(generate(model, tokens, count=9), expected)
+    assert torch.equal(generate(model, tokens, count=9), greedy_by_whole_passes(model, tokens, count=9))
     assert torch.equal(generate(model, tokens, count=0), tokens)
 
 
@@ -139,11 +141,8 @@ def test_a_network_that_counts_counts() -> None:
 
 def test_an_edit_in_force_acts_on_every_step() -> None:
     model, tokens = network(), prompts(6, 4)
-    with edited(model, zero("blocks.0.hook_resid_post", pos=2)), torch.no_grad():
-        changed = generate(model, tokens, count=8)
-        expected = tokens
-        for _ in range(8):
-            expected = torch.cat([expected, model(expected)[:, -1:].argmax(-1)], dim=-1)
+    with edited(model, zero("blocks.0.hook_resid_post", pos=2)):
+        changed, expected = generate(model, tokens, count=8), greedy_by_whole_passes(model, tokens, count=8)
     assert torch.equal(changed, expected)
     assert not torch.equal(changed, generate(model, tokens, count=8))
 
