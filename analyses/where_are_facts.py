@@ -124,7 +124,7 @@ def answer(config: Config) -> interp.Report:
             "differences": interp.differences_table(evidence, error_rate=config.error_rate),
         },
         figures=figures(decoding, lost, found, passed, gone),
-        notes=[*notes(config, accuracy, found, passed, decoding), compared(scores)],
+        notes=[*notes(config.seeds, accuracy, found, passed, decoding), compared(scores)],
         provenance=interp.gather(
             seeds=made.base.every_seed,
             data={made.facts.name: made.facts.digest},

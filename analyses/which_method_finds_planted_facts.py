@@ -110,8 +110,8 @@ def answer(config: Config) -> interp.Report:
         claims=interp.judge(evidence, error_rate=config.error_rate),
         tables=tables(trials, board, changed)
         | {"differences": interp.differences_table(evidence, error_rate=config.error_rate)},
-        figures=figures(board, config),
-        notes=notes(config, trials, board),
+        figures=figures(board),
+        notes=notes(world, config.tiers, trials, edits=config.edits),
         provenance=interp.gather(
             seeds=made.base.every_seed,
             data={made.facts.name: made.facts.digest},

@@ -14,14 +14,12 @@ from analyses.facts.planted_standings import (
     rank_correlations,
     summary,
 )
-from analyses.facts.planted_trials import FLOOR, LEAK, ORACLE, Examined
+from analyses.facts.planted_trials import FLOOR, LEAK, ORACLE, Examined, World
 from models.training.tiers import TIERS, Tier
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
-
-    from analyses.which_method_finds_planted_facts import Config
 
 
 def tables(
@@ -68,10 +66,10 @@ def tables(
     return {name: table.astype(object).where(table.notna(), None) for name, table in found.items()}
 
 
-def figures(board: pd.DataFrame, config: Config) -> dict[str, Any]:
+def figures(board: pd.DataFrame) -> dict[str, Any]:
     """AUROC of the methods followed through all tiers, and of all methods on each."""
     shown = [method for method in (*FOLLOWED, FLOOR, LEAK, ORACLE) if method in set(board["method"])]
-    tiers = [tier for tier in config.tiers if tier != "sham" and tier in set(board["tier"])]
+    tiers = [tier for tier in board["tier"].unique() if tier != "sham"]
     spots = [
         interp.Spot.over_seeds(tier, method, values)
         for method in shown
@@ -120,10 +118,10 @@ def grid(board: pd.DataFrame, tier: Tier) -> Any:
     )
 
 
-def notes(config: Config, trials: Sequence[Examined], board: pd.DataFrame) -> list[str]:
+def notes(world: World, tiers: Sequence[Tier], trials: Sequence[Examined], *, edits: bool) -> list[str]:
     """What a reader must know to weigh the verdicts."""
     said = [
-        f"{config.seeds} networks share one world of {config.subjects} subjects: verdicts hold for it.",
+        f"{world.seeds} networks share one world of {world.subjects} subjects: verdicts hold for it.",
         "A method is judged on the components it can see: ablation and tracing have nothing to replace at the "
         "unembedding. The tables say 'cannot see' there.",
         "Facts in question are compared with facts of a like margin, in at most 200 pairs a seed.",
@@ -141,9 +139,9 @@ def notes(config: Config, trials: Sequence[Examined], board: pd.DataFrame) -> li
         if trial.left_out or trial.scores is None:
             seeds = f"without seeds {', '.join(map(str, trial.left_out))}: their planting was not certified"
             said.append(f"{trial.tier}, {trial.name}: {trial.why_not or seeds}.")
-    if not config.edits:
+    if not edits:
         said.append("Whether scores say where editing works was not asked (edits=False).")
-    left = [tier for tier in TIERS if tier not in config.tiers]
+    left = [tier for tier in TIERS if tier not in tiers]
     if left:
         said.append(f"Tiers left out: {', '.join(left)}.")
     return said

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from analyses.where_are_facts import Config
-
 
 def figures(
     decoding: interp.Decoding,
@@ -83,7 +81,7 @@ def compared(scores: xr.DataArray) -> str:
 
 
 def notes(
-    config: Config,
+    seeds: int,
     accuracy: pd.DataFrame,
     found: xr.DataArray,
     passed: Sequence[str],
@@ -100,7 +98,7 @@ def notes(
         "facts learned late use some components more than older ones do, wherever they are held.",
         *(
             f"{row.Index}: AUROC {row.auroc:.2f}, top-1 {row.top1:.2f} where the truth is known "
-            f"({row.components_seen} components seen); highest here: {answers[str(row.Index)]} of {config.seeds} seeds."
+            f"({row.components_seen} components seen); highest here: {answers[str(row.Index)]} of {seeds} seeds."
             for row in accuracy.itertuples()
             if row.passed
         ),
@@ -112,6 +110,6 @@ def notes(
         "It knows the history; that weights moved does not say that facts are there.",
         "Accuracy was measured on facts planted into one component; these facts were learned by all weights together, "
         "and a method that finds the one need not tell shares of the other rightly.",
-        f"{config.seeds} networks share one made-up world of arbitrary facts: verdicts hold for it.",
+        f"{seeds} networks share one made-up world of arbitrary facts: verdicts hold for it.",
         f"Probes choose among {len(decoding.classes)} objects.",
     ]

@@ -12,7 +12,7 @@ import interp
 import models
 from analyses.facts.planted_shown import figures, notes, tables
 from analyses.facts.planted_standings import leaderboard, of_seed
-from analyses.facts.planted_trials import FLOOR, LEAK, ORACLE, Examined
+from analyses.facts.planted_trials import FLOOR, LEAK, ORACLE, Examined, World
 from analyses.which_method_finds_planted_facts import QUESTION, Config, finds, points_nowhere
 
 COMPONENTS = ("embed", "blocks.0.attn", "blocks.0.mlp", "unembed")
@@ -71,8 +71,8 @@ def test_a_report_comes_of_plantings_of_which_some_failed(tmp_path: Path) -> Non
         config=config,
         claims=interp.judge([*finds(board, config), *points_nowhere(TRIALS)], error_rate=0.05),
         tables=tables(TRIALS, board, [success, None, success, success]),
-        figures=figures(board, config),
-        notes=notes(config, TRIALS, board),
+        figures=figures(board),
+        notes=notes(World(1_000, 7, 300), config.tiers, TRIALS, edits=True),
         provenance=interp.gather(seeds=range(7), data={"world": "0"}, run_time_seconds=1.0),
     )
     interp.write(report, tmp_path / "report")
