@@ -1,11 +1,11 @@
 """What do cheaper attentions save, and what do they lose of a sequence?
 
-Networks of one layer of attention that differ in nothing but its kind learn key-value recall: among noise stand pairs,
-each one token, and at the end a key is asked for. Exact attention is held against heads that share keys and values
-(grouped-query, multi-query), a sliding window, and linear attention (T13). The networks know no positions, so the same
-ones are asked in rows twice and four times as long, with as many pairs; and by lag, how far back the pair stands. Each
-seed is judged on its own share of the test rows. Cost is counted, not timed: seconds differ from run to run
-(tests/benchmarks: bench_length.py, bench_attention.py).
+Networks of one layer and nearly equal size, each with attention of its kind, learn key-value recall: among noise stand
+pairs, each one token, and at the end a key is asked for. Exact attention is held against heads that share keys and
+values (grouped-query, multi-query: their MLP is wider instead), a sliding window, and linear attention (T13). The
+networks know no positions, so the same ones are asked in rows twice and four times as long, with as many pairs; and
+by lag, how far back the pair stands. Each seed is judged on its own share of the test rows. Cost is counted, not timed:
+seconds differ from run to run (tests/benchmarks: bench_length.py, bench_attention.py).
 """
 
 from __future__ import annotations

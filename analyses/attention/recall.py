@@ -1,14 +1,19 @@
-"""Networks with one kind of attention each, and what they recall: the networks of `what_do_cheaper_attentions_lose`."""
+"""Networks with one kind of attention each, and what they recall: the networks of `what_do_cheaper_attentions_lose`.
+
+Heads that share keys and values have fewer weights. So that networks of equal size are compared, what they save goes
+into a wider MLP, as in Shazeer, Fast transformer decoding (2019), section 4, https://arxiv.org/abs/1911.02150.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import models
+from analyses.sequences.remembering import equal, fitted, size
 from analyses.training_rows import for_training
 
 if TYPE_CHECKING:
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 HEADS, VALUES, BATCH = 4, 4, 50
+WIDTH = 16  # of the residual stream, and of the MLP where heads share nothing
 TIMES, TEST_ROWS = (1, 2, 4), 2_000
 
 
@@ -51,7 +57,16 @@ def longer_rows(config: Config, times: int) -> models.Dataset:
 
 
 def networks(config: Config, data: models.Dataset) -> dict[str, models.TransformerConfig]:
-    """One layer of attention of each kind, without MLP and without positions."""
+    """One layer with attention of each kind and an MLP, of nearly equal size, without positions."""
+    exact = models.TransformerConfig(
+        data.classes,
+        max(TIMES) * config.length,
+        layers=1,
+        d_model=WIDTH,
+        heads=HEADS,
+        d_mlp=WIDTH,
+        positions="none",
+    )
     kinds: dict[str, dict[str, Any]] = {
         "exact": {},
         "grouped-query": {"key_heads": 2},
@@ -59,19 +74,9 @@ def networks(config: Config, data: models.Dataset) -> dict[str, models.Transform
         "window": {"window": config.window},
         "linear": {"attention": "linear"},
     }
-    return {
-        kind: models.TransformerConfig(
-            data.classes,
-            max(TIMES) * config.length,
-            layers=1,
-            d_model=16,
-            heads=HEADS,
-            d_mlp=0,
-            positions="none",
-            **changes,
-        )
-        for kind, changes in kinds.items()
-    }
+    found = {kind: fitted(replace(exact, **changes), size(exact)) for kind, changes in kinds.items()}
+    equal(found)
+    return found
 
 
 def recalled(
@@ -93,9 +98,8 @@ def recalled(
     recipe = models.Recipe(f"recall-{kind}", "recalls values of keys", network, data.name, training)
     model = models.trained(recipe, seeds=config.seeds, data=for_training(data)).model
     untrained = models.Transformer(network, seeds=model.every_seed)
-    size = sum(weights.numel() for weights in model.parameters()) // len(model.every_seed)
     right = {times: answers_right(model, test) for times, test in tests.items()}
-    return Recalled(network, right, answers_right(untrained, tests[1]), size)
+    return Recalled(network, right, answers_right(untrained, tests[1]), size(network))
 
 
 def answers_right(model: Any, test: models.Dataset) -> NDArray[np.bool_]:

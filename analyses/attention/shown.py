@@ -105,12 +105,13 @@ def figures(
 
 def notes(found: Mapping[str, Recalled], config: Config) -> list[str]:
     """What a reader must know to weigh the verdicts."""
-    sizes = ", ".join(f"{kind} {one.parameters:,}" for kind, one in found.items())
+    sizes = ", ".join(f"{kind} {one.parameters:,} ({one.network.d_mlp})" for kind, one in found.items())
     return [
         f"Rows of {config.length} positions hold {config.pairs} pairs of {config.pairs + 4} keys and {VALUES} values, "
         "each pair one token; a window of one layer sees itself and "
         f"{config.window - 1} positions before, more layers would see further.",
-        f"Parameters: {sizes}. Heads that share keys and values have fewer, all else is alike.",
+        f"Parameters (and neurons of the MLP): {sizes}. What heads save that share keys and values widens the MLP, so "
+        "that networks of nearly equal size are compared; all else is alike.",
         f"Each kind is trained for {config.epochs} epochs at a rate of {config.rate:g}: another rate, longer training, "
         "wider heads or other features may lose less.",
         "Operations count the matrix products of attention itself; the fused kernel leaves out what is masked, so it "

@@ -9,7 +9,9 @@ import pytest
 
 import models
 from analyses.attention.costs import kept_numbers, operations
-from analyses.attention.recall import share
+from analyses.attention.recall import networks, rows_of, share
+from analyses.sequences.remembering import MOST_UNEQUAL, size
+from analyses.what_do_cheaper_attentions_lose import Config
 
 KINDS: dict[str, dict[str, Any]] = {
     "exact": {},
@@ -54,3 +56,11 @@ def test_each_seed_is_judged_on_its_own_rows() -> None:
     shares = np.array([[True, True, False, False], [False, False, True, True]])
     assert share(right, shares).tolist() == [0.5, 1.0]
     assert share(right, shares, np.array([True, False, True, False])).tolist() == [1.0, 1.0]
+
+
+def test_kinds_of_attention_are_compared_in_networks_of_equal_size() -> None:
+    config = Config(rows=5)
+    compared = networks(config, rows_of(config, splits=(5, 5, 5)))
+    sizes = {kind: size(one) for kind, one in compared.items()}
+    assert max(sizes.values()) <= (1 + MOST_UNEQUAL) * min(sizes.values()), sizes
+    assert len({(one.layers, one.d_model, one.heads, one.d_head) for one in compared.values()}) == 1
