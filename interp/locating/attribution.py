@@ -22,6 +22,7 @@ from interp.locating.gradients import (
     Metric,
     Take,
     batch_of,
+    gradient_with,
     gradients_at,
     labelled,
     metric_values,
@@ -126,8 +127,7 @@ class _Line:
             return metric_values(metric, self.model(self.inputs), seeds=seeds_of(self.model))
 
     def gradient(self, place: float, metric: Metric) -> Tensor:
-        edit = Edit(self.hook, Take(self.at(place)))
-        return gradients_at(self.model, self.inputs, metric, [self.hook], edits=[edit]).gradients[self.hook]
+        return gradient_with(self.model, self.inputs, metric, self.hook, self.at(place))
 
 
 def _quadrature(steps: int) -> list[tuple[float, float]]:

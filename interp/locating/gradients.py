@@ -51,7 +51,10 @@ class Gradients:
 
 @contextmanager
 def traced(model: nn.Module, hooks: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Inside the block, what last passed these hooks, as part of the graph (a leaf where there was none)."""
+    """Inside the block, what passed these hooks, as part of the graph (a leaf where there was none).
+
+    Refuses a second firing: the gradient at one of the two would pass for the gradient at both.
+    """
     live: dict[str, Tensor] = {}
     handles = [hook_point(model, name).register_forward_hook(_keeping(name, live)) for name in hooks]
     try:
@@ -69,9 +72,16 @@ def _keeping(name: str, live: dict[str, Tensor]) -> Callable[[nn.Module, Any, An
             raise Refused(f"What passes hook {name!r} is a {type(output).__name__}, not a tensor.")
         if torch.is_grad_enabled() and not output.requires_grad and output.is_floating_point():
             output = output.detach().requires_grad_()
+        if name in live:
+            raise Refused(
+                f"Hook {name!r} fired twice in one pass. A recurrent layer with an edit in it is taken again step by "
+                "step: ask for gradients outside the `edited` block, or edit another layer."
+            )
         live[name] = output
         return live[name]
 
+    # without gradients it changes nothing: a recurrent layer then calls it once, on what came of all edits
+    keep.reads_only = not torch.is_grad_enabled()  # type: ignore[attr-defined]
     return keep
 
 
@@ -95,6 +105,22 @@ def gradients_at(
         dict(zip(live, found, strict=True)),
         values.detach(),
     )
+
+
+@torch.enable_grad()
+def gradient_with(model: nn.Module, inputs: Tensor, metric: Metric, hook: str, value: Tensor) -> Tensor:
+    """The metric's gradient with respect to `value`, which stands in the place of what passes the hook.
+
+    The value is one leaf, however often a network asks for it (a recurrent layer with an edit asks at each step).
+    Raises `Refused` where the metric does not depend on it.
+    """
+    leaf = value.detach().requires_grad_()
+    with evaluating(model), edited(model, Edit(hook, Take(leaf))):
+        values = metric_values(metric, model(inputs), seeds=seeds_of(model))
+    (found,) = torch.autograd.grad(values.sum(), leaf, allow_unused=True)
+    if found is None:
+        raise Refused(f"The metric does not depend on what passes {hook!r}: it has no gradient there.")
+    return found
 
 
 def metric_values(metric: Metric, output: Tensor, *, seeds: Sequence[int] | None) -> Tensor:

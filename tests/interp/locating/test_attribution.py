@@ -15,8 +15,11 @@ from torch import Tensor, nn
 from interp.locating.attribution import gradient_x_input, integrated_gradients
 from interp.reading.capture import capture
 from interp.refusals import Refused
+from interp.writing.edits import edited, scale, zero
 from models.networks.mlp import MLP
 from models.networks.mlp_config import MLPConfig
+from models.networks.recurrent import Recurrent
+from models.networks.recurrent_config import RecurrentConfig
 from models.networks.transformer import Transformer
 from models.networks.transformer_config import TransformerConfig
 
@@ -28,6 +31,12 @@ def mlp(seeds: Any = 0, activation: Any = "tanh") -> MLP:
 def transformer(seeds: Any = 0) -> Transformer:
     config = TransformerConfig(11, 6, layers=2, d_model=32, heads=2, d_mlp=12)
     return Transformer(config, seeds=seeds).double()
+
+
+def recurrent(seeds: Any = 0, *, cell: Any = "rnn") -> Recurrent:
+    sizes: dict[str, Any] = {"layers": 2, "units": 6, "d_model": 5, "outputs": 8, "answers": "each"}
+    config = RecurrentConfig(vocabulary=11, cell=cell, init_scale=2.0, **sizes)
+    return Recurrent(config, seeds=seeds).double()
 
 
 def rows(*shape: int, seed: int = 1) -> Tensor:
@@ -108,6 +117,54 @@ def test_integrated_gradients_sum_to_the_difference_from_the_baseline(hook: str)
     assert found.attributions.dims[:2] == ("seed", "example")
     assert abs(found.difference).max() > 1e-3
     assert abs(found.gap).max() < 1e-6
+
+
+@pytest.mark.parametrize("seeds", [0, [3, 7]])
+@pytest.mark.parametrize(
+    ("cell", "hook"),
+    [
+        ("rnn", "hook_embed"),
+        ("rnn", "layers.0.hook_h"),
+        ("lstm", "layers.0.hook_h"),
+        ("lstm", "layers.0.hook_c"),
+        ("lstm", "layers.1.hook_f"),
+        ("gru", "layers.0.hook_h"),
+        ("gru", "layers.0.hook_z"),
+    ],
+)
+def test_on_states_cells_and_gates_of_recurrent_networks_they_sum_to_the_difference_too(
+    cell: Any, hook: str, seeds: Any
+) -> None:
+    model = recurrent(seeds, cell=cell)
+    start = capture(model, tokens(seed=2), hook)
+    found = integrated_gradients(model, tokens(), last_token_three, hook, baseline=start, steps=64)
+    assert float(abs(found.difference).max()) > 1e-2
+    assert float(abs(found.gap).max()) < 1e-6
+    others = [dim for dim in found.attributions.dims if dim != "pos"]
+    assert (abs(found.attributions).sum(others)[:-1] > 0).any()  # the last position is not all there is
+
+
+def test_the_line_of_an_edited_recurrent_network_ends_at_what_it_is_under_the_edit() -> None:
+    model, hook = recurrent(cell="gru"), "layers.0.hook_h"
+    with edited(model, scale(hook, 1.5, pos=1)):
+        expected = last_token_three(model(tokens())).detach()
+        found = integrated_gradients(model, tokens(), last_token_three, hook, steps=64)
+    with torch.no_grad(), edited(model, zero(hook)):
+        expected = expected - last_token_three(model(tokens()))
+    np.testing.assert_allclose(found.difference, expected, atol=1e-12)
+    assert float(abs(found.gap).max()) < 1e-6
+
+
+@pytest.mark.parametrize("edit_at", ["layers.0.hook_h", "layers.0.hook_r"])
+def test_gradients_in_an_edited_recurrent_layer_are_refused(edit_at: str) -> None:
+    model = recurrent(cell="gru")
+    with (
+        edited(model, scale(edit_at, 1.1, pos=1)),
+        pytest.raises(Refused, match=r"fired twice .* step by step"),
+    ):
+        gradient_x_input(model, tokens(), last_token_three, "layers.0.hook_h")
+    with edited(model, scale("layers.0.hook_r", 1.1, pos=1)):
+        assert gradient_x_input(model, tokens(), last_token_three, "layers.1.hook_h")
 
 
 def test_too_few_steps_leave_a_gap_that_is_told() -> None:
