@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ from interp.writing.room import Room, allowed
 
 Metric = Callable[[Tensor], Tensor]
 OWN = ("transformer_lens.",)
-"""Whose hooks are no stranger's: a bridged network carries its library's own."""
+"""Whose functions are no stranger's: a bridged network carries hooks of its library's own."""
 Numbered = Sequence[tuple[int, Edits]]
 
 
@@ -194,17 +195,27 @@ def position_axis(model: nn.Module) -> int:
 
 
 def has_foreign_hooks(model: nn.Module) -> bool:
-    """Whether somebody else's forward hooks are attached anywhere."""
+    """Whether somebody else's forward hooks are attached anywhere, with torch's methods or transformer-lens's."""
     hooked = [
         module
         for module in chain(model.modules(), hook_points(model).values())
         if module._forward_hooks or module._forward_pre_hooks
     ]
     return any(
-        not getattr(hook, "__module__", "").startswith(OWN)
+        not (getattr(function, "__module__", None) or "").startswith(OWN)
         for module in hooked
-        for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+        for function in _functions(module)
     )
+
+
+def _functions(module: nn.Module) -> Iterator[object]:
+    """What the forward hooks of a module call: where transformer-lens wrapped a function, that function."""
+    handles: Sequence[Any] = getattr(module, "fwd_hooks", ())
+    wrapped = {handle.hook.id: handle.user_hook for handle in handles}
+    for key, function in module._forward_hooks.items():
+        found = wrapped.get(key, function)
+        yield found.func if isinstance(found, partial) else found
+    yield from module._forward_pre_hooks.values()
 
 
 def check_position(model: nn.Module, inputs: Tensor, at: int | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +265,20 @@ def test_somebody_elses_hooks_are_in_force_and_stay() -> None:
     with edited(model, steer("blocks.0.hook_resid_post", torch.ones(12), pos=3)):
         inside = one_at_a_time(model, tokens, entries, difference, -1)
         np.testing.assert_allclose(sweep(model, tokens, entries, difference, at=-1), inside, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["function", "partial"])
+def test_hooks_attached_with_transformer_lens_own_method_are_in_force(kind: str) -> None:
+    model, tokens = small_transformer(), some_tokens()
+
+    def less_their_mean(resid: Tensor, hook: object, factor: float = 1.0) -> Tensor:
+        return resid - factor * resid.mean(0, keepdim=True)  # an edited run beside others would change the mean
+
+    own = less_their_mean if kind == "function" else partial(less_their_mean, factor=0.5)
+    model.hook_dict["blocks.0.hook_resid_post"].add_hook(own)  # type: ignore[operator]
+    entries = [zero("blocks.0.attn.hook_z", pos=4), zero("blocks.0.hook_mlp_out", pos=1)]
+    expected = one_at_a_time(model, tokens, entries, difference, -1)
+    np.testing.assert_allclose(sweep(model, tokens, entries, difference, at=-1), expected, atol=1e-12)
 
 
 def test_a_users_own_module_is_run_one_edit_at_a_time() -> None:
