@@ -3,11 +3,13 @@
 Temperature 0 takes the likeliest token (greedy; of several, the first). A temperature T above 0 draws from
 softmax(logits / T): below 1 it sharpens the distribution, above 1 it flattens it. `top_k` leaves only the k likeliest.
 A draw is a uniform number held against the cumulative probabilities, from a stream of its own for each member of a
-population, so a member writes the same alone and among others.
+population, so a member writes the same alone and among others. The rows of a member share its stream: beside more or
+fewer rows the same prompt is continued otherwise.
 
-Our own transformers keep keys and values and read each token once (key_value_cache.py); recurrent networks carry their
-states on and read each token once. Where somebody reads or edits at a hook point, and in every other network, each step
-is a whole pass over the sequence, so that an edit acts on it as on the finished sequence.
+Our own transformers whose attention is exact keep keys and values and read each token once (key_value_cache.py);
+recurrent networks carry their states on and read each token once. In every other network (windows, linear attention,
+pretrained ones), and wherever somebody's hook is on a module or hook point, each step is a whole pass over the
+sequence, so that an edit acts on it as on the finished sequence.
 
 When it misleads: one continuation says little about a distribution; and greedy text is no typical sample of it.
 
@@ -17,6 +19,7 @@ Source: Fan, Lewis and Dauphin, Hierarchical neural story generation (2018, top-
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -44,11 +47,15 @@ def generate(
 ) -> Tensor:
     """The tokens and `count` more, int64 `[*seed, example, pos + count]`; of a population, each member's own.
 
-    `tokens [example, pos]`, for a population also `[seed, example, pos]`. `seed` steers the drawing. Raises `Refused`
-    for networks that do not give the next token, tokens that they do not have, sequences that get longer than the
-    context, a temperature below 0, and a `top_k` outside the vocabulary or without a temperature.
+    `tokens [example, pos]`, for a population also `[seed, example, pos]`. `seed`, from 0, steers the drawing; what is
+    drawn for a row also depends on how many rows there are. Raises `Refused` for networks that do not give the next
+    token, tokens that they do not have, sequences that get longer than the context, a temperature below 0, and a
+    `top_k` outside the vocabulary or without a temperature.
     """
     check_generates(model)
+    for name, given in (("count of new tokens", count), ("seed of the drawing", seed)):
+        if not _whole(given, least=0):
+            raise Refused(f"The {name} is a whole number from 0; given {given!r}.")
     check_choice(temperature, top_k, vocabulary=model.config.vocabulary)
     _check_count(model, tokens.shape[-1], count)
     choose = Choice(model.every_seed, temperature=temperature, top_k=top_k, seed=seed)
@@ -77,8 +84,6 @@ def check_generates(model: HookedModel) -> None:
 
 def _check_count(model: HookedModel, given: int, count: int) -> None:
     context = getattr(model, "context", None) or getattr(model.config, "context", None)
-    if count < 0:
-        raise Refused(f"The count of new tokens is at least 0; given {count}.")
     if context is None:
         return
     if given > context:
@@ -86,8 +91,18 @@ def _check_count(model: HookedModel, given: int, count: int) -> None:
     if count and given + count - 1 > context:
         raise Refused(
             f"{given} tokens and {count} more take {given + count - 1} positions to read, but the context is "
-            f"{context}: ask for at most {context - given + 1}."
+            f"{context}: ask for at most {context - given + 1}, or give a shorter prompt."
         )
+
+
+def _whole(value: object, *, least: int) -> bool:
+    """Whether this is a whole number from `least`, numpy's included; a bool is none."""
+    return not isinstance(value, bool) and isinstance(value, numbers.Integral) and int(value) >= least
+
+
+def _from_zero(value: object) -> bool:
+    """Whether this is a finite number from 0, numpy's included; a bool is none."""
+    return not isinstance(value, bool) and isinstance(value, numbers.Real) and 0 <= float(value) < math.inf
 
 
 def next_probabilities(
@@ -106,16 +121,16 @@ def next_probabilities(
 
 def check_choice(temperature: float, top_k: int | None, *, vocabulary: int) -> None:
     """Raises `Refused` for settings that choose no token."""
-    if not (math.isfinite(temperature) and temperature >= 0):
+    if not _from_zero(temperature):
         raise Refused(
-            f"The temperature is a number from 0 (the likeliest token) up, 1 as trained; given {temperature}."
+            f"The temperature is a number from 0 (the likeliest token) up, 1 as trained; given {temperature!r}."
         )
     if top_k is None:
         return
-    if not 1 <= top_k <= vocabulary:
+    if not (_whole(top_k, least=1) and top_k <= vocabulary):
         raise Refused(
             f"top_k is how many of the likeliest tokens are drawn from, 1 to {vocabulary}, the size of the vocabulary; "
-            f"given {top_k}."
+            f"given {top_k!r}."
         )
     if temperature == 0:
         raise Refused(
@@ -127,7 +142,7 @@ class Choice:
     """Chooses the next token of every example, `[*seed, example]`, from `[*seed, example, token]`."""
 
     def __init__(self, members: Sequence[int], *, temperature: float, top_k: int | None, seed: int) -> None:
-        self.temperature, self.top_k = temperature, top_k
+        self.temperature, self.top_k = float(temperature), None if top_k is None else int(top_k)
         self.streams = [generator(seed, "generation", member) for member in members]
 
     def __call__(self, logits: Float[Tensor, "*seed example token"]) -> Int64[Tensor, "*seed example"]:
@@ -176,8 +191,11 @@ class StateReading:
 
 
 def _reading(model: HookedModel, tokens: Tensor, count: int) -> Reading:
-    """Each token once where nobody would notice, else whole sequences."""
-    if any(point.listened for point in model.hook_dict.values()):
+    """Each token once where nobody would notice, else whole sequences.
+
+    Any module may carry a hook of the user's, a hook point or not: a part read apart would pass it by.
+    """
+    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
         return WholeReading(model)
     if type(model) is Recurrent:
         return StateReading(model)

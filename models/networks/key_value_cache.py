@@ -1,7 +1,9 @@
 """A decoder read token by token: keys and values of what was read are kept, and only what is new is computed.
 
 A causal position never changes once it is read, so its keys and values serve every later query: a step costs one
-position instead of all. No hook point fires here. What comes out agrees with a whole pass to rounding.
+position instead of all. Only our own transformers of exact attention are read so, also with shared key heads and rotary
+positions; with a window or linear attention, and in pretrained networks, a step is a whole pass (generation.py). No
+hook fires here that is on a part of the network. What comes out agrees with a whole pass to rounding.
 
 Source: Pope et al., Efficiently scaling transformer inference (2022), section 2, https://arxiv.org/abs/2211.05102.
 """

@@ -124,6 +124,48 @@ def test_greedy_takes_the_likeliest_token_of_a_whole_pass_each_time() -> None:
     assert torch.equal(generate(model, tokens, count=0), tokens)
 
 
+HOOKED = {
+    "a transformer's attention": (lambda: network(), "blocks.0.attn"),
+    "a transformer's block": (lambda: network(), "blocks.1"),
+    "a whole transformer": (lambda: network(), ""),
+    "a recurrent layer": (lambda: recurrent("gru"), "layers.0"),
+    "a whole recurrent network": (lambda: recurrent("lstm"), ""),
+}
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["after it", "before it"])
+@pytest.mark.parametrize("case", HOOKED)
+def test_a_hook_of_the_users_on_a_module_acts_on_every_step(case: str, *, before: bool) -> None:
+    build, name = HOOKED[case]
+    model, tokens, fired = build(), prompts(6, 4), []
+
+    def reversed_order(module: nn.Module, given: Any, output: Any = None) -> Any:
+        fired.append(module)
+        changed = given if before else output
+        if isinstance(changed, tuple):
+            return (changed[0].flip(0), *changed[1:])
+        return changed.flip(0)
+
+    part = model.get_submodule(name)
+    handle = (part.register_forward_pre_hook if before else part.register_forward_hook)(reversed_order)
+    expected = greedy_by_whole_passes(model, tokens, count=5)
+    fired.clear()
+    assert torch.equal(generate(model, tokens, count=5), expected)
+    handle.remove()
+    assert fired == [part] * 5
+    assert not torch.equal(generate(model, tokens, count=5), expected)
+
+
+def test_each_token_is_read_once_where_attention_is_exact_and_again_where_it_is_not() -> None:
+    read: list[int] = []
+    for changes in ({}, {"window": 3}, {"attention": "linear"}):
+        model = network(layers=1, **changes)
+        plain = model.blocks[0].ln1.forward
+        model.blocks[0].ln1.forward = lambda x, plain=plain: read.append(x.shape[-2]) or plain(x)
+        generate(model, prompts(3, 4), count=3)
+    assert read == [4, 1, 1, 4, 5, 6, 4, 5, 6]
+
+
 def counting() -> Transformer:
     """A network whose weights say it: after token n comes n + 1, after the last the first."""
     config = TransformerConfig(5, 20, layers=0, d_model=5, heads=0, normalization="none", positions="none")
@@ -197,8 +239,15 @@ REFUSED = {
     "a top-k of 0": ({"temperature": 1.0, "top_k": 0}, "drawn from, 1.*; given 0"),
     "a top-k above the vocabulary": ({"temperature": 1.0, "top_k": 21}, "1 to 20, the size of the vocabulary"),
     "a top-k without a temperature": ({"top_k": 3}, "temperature 0 draws nothing: give a temperature"),
-    "more than the context holds": ({"count": 10}, "4 tokens and 10 more .* context is 12: ask for at most 9"),
-    "a count below 0": ({"count": -1}, "at least 0; given -1"),
+    "more than the context holds": ({"count": 10}, "4 tokens and 10 more .* at most 9, or give a shorter prompt"),
+    "a count below 0": ({"count": -1}, "The count .* is a whole number from 0; given -1"),
+    "a count that is not whole": ({"count": 2.0}, "The count .* is a whole number from 0; given 2.0"),
+    "a count that is a truth": ({"count": True}, "whole number from 0; given True"),
+    "a temperature that is a truth": ({"temperature": True}, "given True"),
+    "a temperature in letters": ({"temperature": "1"}, "given '1'"),
+    "a top-k that is not whole": ({"temperature": 1.0, "top_k": 2.0}, "1 to 20, .*; given 2.0"),
+    "a seed below 0": ({"temperature": 1.0, "seed": -1}, "The seed .* is a whole number from 0; given -1"),
+    "a seed that is not whole": ({"seed": 1.5}, "The seed .* is a whole number from 0; given 1.5"),
 }  # fmt: skip
 
 
@@ -207,6 +256,14 @@ def test_wrong_settings_are_refused(case: str) -> None:
     settings, explained = REFUSED[case]
     with pytest.raises(Refused, match=explained):
         generate(network(), prompts(2, 4), **({"count": 2} | settings))  # type: ignore[arg-type]
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
+    model, tokens = network(), prompts(2, 4)
+    drawn = generate(
+        model, tokens, count=np.int64(2), temperature=np.float32(1), top_k=np.int32(4), seed=np.int64(3)
+    )
+    assert torch.equal(drawn, generate(model, tokens, count=2, temperature=1.0, top_k=4, seed=3))
 
 
 def test_prompts_that_are_too_long_or_hold_unknown_tokens_are_refused() -> None:
