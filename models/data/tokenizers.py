@@ -201,7 +201,9 @@ def _no_such_token(token: str, vocabulary: Sequence[str]) -> Refused:
     near = [by_folded[name] for name in difflib.get_close_matches(token.casefold(), by_folded, cutoff=0.5)]
     if not near:
         return unknown("token", token, [one if one.split() == [one] else repr(one) for one in vocabulary])
+    same = by_folded.get(token.casefold())
+    spelt = f"Spell it {same!r}" if same else "Spell it as one of them"
     return Refused(
-        f"There is no token {token!r}. Nearest: {', '.join(near)}. Build the tokenizer from texts that have it, or "
-        "with <unk>."
+        f"There is no token {token!r}. Nearest: {', '.join(near)}. {spelt}, or build the tokenizer from texts that "
+        "have it, or with <unk>."
     )

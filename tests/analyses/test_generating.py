@@ -75,7 +75,7 @@ def test_a_network_of_lines_stops_where_a_line_ends() -> None:
 
 def test_a_character_it_does_not_know_is_named_and_so_are_blanks(cli: Interp) -> None:
     cli("train", "places-gru", "--seeds", 1, "--epochs", 0, "--out", "run", "--quiet")
-    assert "no token 'S'. Nearest: s." in cli("generate", "run", "San").err
+    assert "no token 'S'. Nearest: s. Spell it 's', or build" in cli("generate", "run", "San").err
     assert r"Allowed: <pad>, '\n', ' ', '" in cli("generate", "run", "中").err
 
 
@@ -84,9 +84,10 @@ WRONG = {
     "a prompt that is too long": (["Arthur " * 6], "6 tokens, and the context is 5"),
     "an empty prompt": (["  "], "The prompt is empty"),
     "a temperature below 0": ([ASKED, "--temperature", "-1"], "given -1.0"),
+    "a seed below 0": ([ASKED, "--temperature", "1", "--seed", "-1"], "whole number from 0; given -1"),
     "a top-k of 0": ([ASKED, "--temperature", "1", "--top-k", "0"], "1 to 43, the size"),
     "a top-k without a temperature": ([ASKED, "--top-k", "3"], "give a temperature"),
-    "too many tokens": ([ASKED, "--tokens", "9"], "ask for at most 1"),
+    "too many tokens": ([ASKED, "--tokens", "9"], "ask for at most 1, or give a shorter prompt"),
     "a network that is not there": ([ASKED, "--network", "7"], "no seed '7'"),
 }
 
