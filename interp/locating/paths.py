@@ -3,9 +3,10 @@
 First the sender is as in the source's run and every attention (at `hook_z`) and MLP (at `hook_mlp_out`) behind it is
 frozen at what it was untouched, but for the receivers and those in `through`: so only the paths left open carry the
 difference, and what then reaches the receivers is recorded. Then the receivers alone are given that, in a run where
-all else goes on as it will, and the metric is taken. It misleads where the effect comes through a part that is neither
-frozen nor meant, such as the scale of a LayerNorm, which is left free. (Wang et al. 2022,
-https://arxiv.org/abs/2211.00593; Goldowsky-Dill et al. 2023, https://arxiv.org/abs/2304.05969.)
+all else goes on as it will, and the metric is taken. A sender inside a part (a neuron, a value, what a part's own
+normalisation gives it) leaves that part free: what the part then writes is how the sender speaks. It misleads where the
+effect comes through a part that is neither frozen nor meant, such as the scale of a LayerNorm, which is left free.
+(Wang et al. 2022, https://arxiv.org/abs/2211.00593; Goldowsky-Dill et al. 2023, https://arxiv.org/abs/2304.05969.)
 """
 
 from __future__ import annotations
@@ -30,6 +31,15 @@ from interp.writing.sweep import Metric, sweep
 Place = tuple[str, Mapping[str, Any]]
 """A hook and a restriction there: `("blocks.1.attn.hook_q", {"head": 2})`."""
 PARTS = ("attn.hook_z", "hook_mlp_out")
+INSIDE = {
+    "ln1": "attn.hook_z",
+    "attn": "attn.hook_z",
+    "ln_cross": "cross_attn.hook_z",
+    "cross_attn": "cross_attn.hook_z",
+    "ln2": "hook_mlp_out",
+    "mlp": "hook_mlp_out",
+}
+"""Where a layer keeps what only one of its parts goes on from, and that part."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +51,19 @@ class Paths:
     through: str | Sequence[str] = ()
 
     def check(self, model: nn.Module) -> None:
-        """Raises `Refused` for none of either, unknown hooks, and a sender that no receiver lies behind."""
+        """Raises `Refused` for none of either, unknown hooks, no parts, and a sender that no receiver lies behind."""
         if not self.senders or not self.receivers:
             raise Refused("Path patching needs at least one sender and one receiver.")
         for hook, where in (*self.senders, *self.receivers):
             hook_point(model, hook)
             Where.of(where)
         order = list(hook_points(model))
+        if not any(name.endswith(PARTS) for name in order):
+            raise Refused(
+                f"Path patching freezes attentions and MLPs, at hooks named {' and '.join(PARTS)}. This "
+                f"{type(model).__name__} has none, so no path through it would be kept apart from the others: for the "
+                "effect by all of them, use activation_patching."
+            )
         for sender, _ in self.senders:
             if not self.behind(sender, order):
                 names = [name for name, _ in self.receivers]
@@ -58,7 +74,7 @@ class Paths:
         return [one for one in self.receivers if order.index(one[0]) > order.index(sender)]
 
     def frozen(self, order: Sequence[str]) -> list[str]:
-        """The attentions and MLPs that may carry nothing on, wherever they are."""
+        """The attentions and MLPs that may carry nothing on, wherever they are; but see `own_part`."""
         free = {hook for hook, _ in self.receivers} | set(
             matching(self.through, order) if self.through else ()
         )
@@ -71,7 +87,7 @@ def path_patching(
     """The metric when each sender, in turn, reaches the receivers as in the run of `source`; one edit a sender.
 
     The edits carry `sender` and `layer`. `metric` and `at` as in `sweep`. Raises `Refused` for a sender that no
-    receiver lies behind.
+    receiver lies behind, and for a network without attentions or MLPs by these names.
     """
     paths.check(model)
     order = list(hook_points(model))
@@ -80,11 +96,18 @@ def path_patching(
     sent = capture(model, source, list(dict.fromkeys(hook for hook, _ in paths.senders)))
     entries = []
     for hook, where in paths.senders:
-        frozen = [freeze(part, untouched) for part in parts if places[part] > places[hook]]
-        edits = [patch(hook, sent, **where), *frozen]
+        silent = [part for part in parts if places[part] > places[hook] and part != own_part(hook)]
+        edits = [patch(hook, sent, **where), *(freeze(part, untouched) for part in silent)]
         entries.append(_received(model, inputs, edits, paths.behind(hook, order)))
     under = sweep(model, inputs, entries, metric, at=at).assign_coords(sender=("edit", _names(paths.senders)))
     return Effects(under, measure(model, inputs, metric, at=at), measure(model, source, metric, at=at))
+
+
+def own_part(sender: str) -> str | None:
+    """The attention or MLP that a sender stands inside of: the only way by which it can be heard."""
+    block, _, inner = sender.rpartition(".")
+    layer, _, room = block.rpartition(".")
+    return f"{layer}.{INSIDE[room]}" if inner and room in INSIDE else None
 
 
 def _names(places: Sequence[Place]) -> list[str]:
