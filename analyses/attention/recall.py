@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import models
-from analyses.sequences.remembering import equal, fitted, size
+from analyses.equal_sizes import equal, fitted, size
 from analyses.training_rows import for_training
 
 if TYPE_CHECKING:
@@ -74,9 +74,7 @@ def networks(config: Config, data: models.Dataset) -> dict[str, models.Transform
         "window": {"window": config.window},
         "linear": {"attention": "linear"},
     }
-    found = {kind: fitted(replace(exact, **changes), size(exact)) for kind, changes in kinds.items()}
-    equal(found)
-    return found
+    return equal({kind: fitted(replace(exact, **changes), size(exact)) for kind, changes in kinds.items()})
 
 
 def recalled(

@@ -1,21 +1,21 @@
 """Tanh networks, LSTMs, GRUs and transformers of nearly equal size, and what they learn of two tasks of memory.
 
 The adding problem and key-value recall (models/data/sequences.py, recall.py). Sizes are chosen so that the networks
-compared differ by at most `MOST_UNEQUAL` in their parameters, all counted, position embeddings too; this is checked
-before anything is trained. The transformer that adds is one of patches (models/networks/vit.py): each position of a
+compared differ little in their parameters, position embeddings too; this is checked before anything is trained
+(equal_sizes.py). The transformer that adds is one of patches (models/networks/vit.py): each position of a
 number sequence is a patch of 2x2, its number and mark above two zeros, and it sees both ways.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
 import interp
 import models
+from analyses.equal_sizes import equal, fitted, size
 from analyses.training_rows import for_training
 from models.networks.recurrent_config import CellName
 from models.networks.vit_config import ViTConfig
@@ -36,7 +36,6 @@ ADDING_SIZE, RECALL_SIZE = 1_320, 5_500  # parameters
 EMBEDDED = 16
 PAIRS = 2
 RATES = (3e-3, 1e-2)
-MOST_UNEQUAL = 0.05
 
 
 @dataclass(frozen=True)
@@ -106,35 +105,6 @@ def recall_networks(data: models.Dataset) -> dict[str, NetworkConfig]:
     }
     shape = models.TransformerConfig(tokens, data.inputs.shape[1], d_model=EMBEDDED, heads=2, d_mlp=1)
     return equal(found | {"transformer": fitted(shape, RECALL_SIZE)})
-
-
-def fitted(config: Any, parameters: int) -> Any:
-    """This transformer with as many neurons a layer as bring it nearest to this number of parameters."""
-    one, two = (size(replace(config, d_mlp=neurons)) for neurons in (1, 2))
-    return replace(config, d_mlp=max(1, 1 + round((parameters - one) / (two - one))))
-
-
-def size(config: NetworkConfig) -> int:
-    """How many parameters a network of this config has."""
-    from models.networks.families import network_class
-
-    return sum(weights.numel() for weights in network_class(config)(config, seeds=0).parameters())
-
-
-def equal(configs: dict[str, NetworkConfig]) -> dict[str, NetworkConfig]:
-    """These configs; `Refused` when the largest network has over `MOST_UNEQUAL` more parameters than the smallest."""
-    sizes = {kind: size(config) for kind, config in configs.items()}
-    if unequal(sizes) > MOST_UNEQUAL:
-        raise Refused(
-            f"Compared are networks whose parameters differ by at most {MOST_UNEQUAL:.0%}; given {sizes}. In so long a "
-            "sequence positions outweigh the rest: give a shorter length."
-        )
-    return configs
-
-
-def unequal(sizes: Mapping[str, int]) -> float:
-    """By what share the largest of these counts is above the smallest."""
-    return max(sizes.values()) / min(sizes.values()) - 1
 
 
 def added(config: NetworkConfig, data: models.Dataset, *, seeds: int) -> Memory:

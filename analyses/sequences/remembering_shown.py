@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import interp
+from analyses.equal_sizes import unequal
 from analyses.sequences.ordering import KINDS
 from analyses.sequences.reaching import Reach, gone, relative
-from analyses.sequences.remembering import EMBEDDED, FAMILIES, PAIRS, RATES, Memory, unequal
+from analyses.sequences.remembering import EMBEDDED, FAMILIES, PAIRS, RATES, Memory
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ import pytest
 import models
 from analyses.attention.costs import kept_numbers, operations
 from analyses.attention.recall import networks, rows_of, share
-from analyses.sequences.remembering import MOST_UNEQUAL, size
+from analyses.equal_sizes import MOST_UNEQUAL, size
 from analyses.what_do_cheaper_attentions_lose import Config
 
 KINDS: dict[str, dict[str, Any]] = {

@@ -9,20 +9,17 @@ import pytest
 import torch
 
 import models
+from analyses.equal_sizes import MOST_UNEQUAL, equal, size, unequal
 from analyses.sequences.ordering import reordered
 from analyses.sequences.reaching import Reach, fading, gone, longest_chain, reach, reached, reading, writing
 from analyses.sequences.remembering import (
-    MOST_UNEQUAL,
     adding_networks,
     any_seen,
     as_patches,
     dealt,
-    equal,
     own_mean,
     recall_networks,
     severed,
-    size,
-    unequal,
 )
 from analyses.sequences.remembering_shown import vanished
 from analyses.who_remembers_longest import Config, datasets
