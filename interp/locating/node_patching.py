@@ -42,6 +42,7 @@ from interp.writing.edits import Edit, patch
 from interp.writing.sweep import sweep
 
 ENTRIES = ("hook_input", "hook_embed", "hook_pos_embed")
+"""Where inputs enter a network, or one of its stacks (`encoder.hook_embed`)."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def attribution_patching(
     """The estimated effect of every node, `[seed, node, example]` (no seed axis for one network).
 
     `clean` and `corrupt` are inputs of one shape. `node` carries the coordinate `hook` and one for each axis of `along`
-    (-1 where the hook has no such axis). Raises `Refused` for inputs of different shapes and axes no hook has.
+    (-1 where the hook has no such axis). Raises `Refused` for inputs of different shapes, axes no hook has, and several
+    steps on a network whose inputs enter at no hook of `ENTRIES`.
     """
     pair = _Pair.of(model, clean, corrupt, nodes)
     gradients = pair.gradients(metric, steps)
@@ -169,7 +171,7 @@ class _Pair:
             raise Refused(f"steps is at least 1; given {steps}.")
         if steps == 1:
             return gradients_at(self.model, self.inputs[0], metric, self.hooks).gradients
-        entries = [name for name in ENTRIES if name in hook_points(self.model)]
+        entries = _entries(self.model)
         start, end = (_pass(self.model, inputs, entries) for inputs in reversed(self.inputs))
         total = {name: torch.zeros_like(tensor) for name, tensor in self.clean.items()}
         for step in range(1, steps + 1):
@@ -197,6 +199,18 @@ class _Pair:
             **({} if seeds is None else {"seed": list(seeds)}),
         }
         return xr.DataArray(stacked, coords=coords, dims=("seed", "node", "example")[seeds is None :])
+
+
+def _entries(model: nn.Module) -> list[str]:
+    """The hooks where inputs enter. Raises `Refused` where there are none: nothing would lie between the runs."""
+    stacks = ("", "encoder.", "decoder.")
+    wanted = {stack + name for stack in stacks for name in ENTRIES}
+    if entries := [name for name in hook_points(model) if name in wanted]:
+        return entries
+    raise Refused(
+        f"Several steps lie between what enters in two runs, at {', '.join(ENTRIES)} (of the network, its encoder or "
+        f"decoder); this {type(model).__name__} has none of these: take steps=1."
+    )
 
 
 def _pass(model: nn.Module, inputs: Tensor, hooks: Sequence[str]) -> dict[str, Tensor]:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hand_network import Point
 from scipy.stats import spearmanr
-from torch import Tensor
+from torch import Tensor, nn
 
 from interp.locating.node_patching import (
     Nodes,
@@ -21,6 +22,8 @@ from interp.refusals import Refused
 from interp.writing.edits import edited, patch
 from models.networks.mlp import MLP
 from models.networks.mlp_config import MLPConfig
+from models.networks.seq2seq import Seq2Seq
+from models.networks.seq2seq_config import Seq2SeqConfig
 from models.networks.transformer import Transformer
 from models.networks.transformer_config import TransformerConfig
 
@@ -111,6 +114,42 @@ def test_two_steps_are_the_mean_of_the_gradients_half_way_and_at_the_clean_run()
     slopes = [(1 - ((x @ W + b).tanh()) ** 2) * out for x in ((clean + corrupt) / 2, clean)]
     expected = ((corrupt - clean) @ W * (slopes[0] + slopes[1]) / 2).sum(-1)
     np.testing.assert_allclose(found[0], expected.detach(), atol=1e-12)
+
+
+def test_with_many_steps_the_embeddings_of_both_stacks_sum_to_the_whole_difference() -> None:
+    model = Seq2Seq(
+        Seq2SeqConfig(9, 5, 9, 4, layers=2, d_model=12, heads=2, d_mlp=8, init_scale=2.0)
+    ).double()
+    clean, corrupt = (tokens(seed)[:, :1] % 7 + 2 for seed in (1, 2))
+    clean, corrupt = (
+        torch.cat([first, tokens(3) % 7 + 2, first, first], dim=1) for first in (clean, corrupt)
+    )
+    hooks = ["encoder.hook_embed", "decoder.hook_embed"]
+    with torch.no_grad():
+        whole = metric(model(corrupt)) - metric(model(clean))
+    once, often = (
+        attribution_patching(model, clean, corrupt, metric, hooks, steps=steps).sum("node")
+        for steps in (1, 60)
+    )
+    missed, left = (float(abs(found - whole.numpy()).max()) for found in (once, often))
+    assert missed > 0.5
+    assert left < 0.1 * missed
+
+
+def test_several_steps_where_inputs_enter_at_no_hook_are_refused() -> None:
+    class Unnamed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hook_middle = Point()
+            self.hook_dict = {"hook_middle": self.hook_middle}
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.hook_middle(x**2).sum(-1)  # type: ignore[no-any-return]
+
+    pair = (Unnamed(), torch.zeros(3, 2), torch.ones(3, 2), lambda out: out, "hook_middle")
+    assert attribution_patching(*pair).values.tolist() == [[2, 2, 2]]
+    with pytest.raises(Refused, match=r"hook_embed.* Unnamed has none of these: take steps=1"):
+        attribution_patching(*pair, steps=2)
 
 
 def test_the_seeds_get_what_each_alone_gets() -> None:
