@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from interp.locating.gradients import Take, batch_of, traced
 from interp.reading.capture import evaluating
 from interp.reading.feeding import LabelledData
-from interp.reading.points import hook_points, seeds_of
+from interp.reading.points import declared_axes, hook_points, seeds_of
 from interp.refusals import Refused
 from interp.writing.edits import Edit, edited, zero
 
@@ -77,21 +77,33 @@ class Anatomy:
 
 
 def anatomy_of(model: nn.Module) -> Anatomy:
-    """Raises `Refused` for a network that is no transformer, or cannot be started and stopped at a layer."""
+    """Raises `Refused` for a network that is no transformer, cannot be started at a layer, or answers once a row."""
     points = hook_points(model)
     layers = {int(found[1]) for name in points if (found := re.match(r"blocks\.(\d+)\.", name))}
+    others = [name for name in points if re.search(r"\.\d+\.", name)]
     missing = {"start_at_layer", "stop_at_layer"} - set(inspect.signature(model.forward).parameters)
-    if "hook_embed" not in points or missing:
+    if "hook_embed" not in points or missing or (others and not layers):
         raise Refused(
             f"A {type(model).__name__} cannot be taken apart into components: it needs `hook_embed`, layers named "
             "`blocks.0.` on, and a forward that takes start_at_layer and stop_at_layer."
         )
+    _check_positions(model, points)
     return Anatomy(
         len(layers),
         tuple(name for name in ("hook_embed", "hook_pos_embed") if name in points),
         tuple(layer for layer in sorted(layers) if f"blocks.{layer}.hook_attn_out" in points),
         tuple(layer for layer in sorted(layers) if f"blocks.{layer}.hook_mlp_out" in points),
     )
+
+
+def _check_positions(model: nn.Module, points: Mapping[str, nn.Module]) -> None:
+    """Refuses logits that have no positions."""
+    axes = declared_axes(points["hook_logits"]) if "hook_logits" in points else None
+    if axes is not None and "pos" not in axes:
+        raise Refused(
+            f"The logits of a {type(model).__name__} are {list(axes)}: they have no `pos`, and here the stream is read "
+            "at every position. To see what its parts do, patch or ablate them (activation_patching, ablation)."
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,12 @@ from interp.refusals import Refused
 from models.networks.mlp import MLP
 from models.networks.mlp_config import MLPConfig
 from models.networks.pretrained import load_pretrained
+from models.networks.recurrent import Recurrent
+from models.networks.recurrent_config import RecurrentConfig
 from models.networks.transformer import Transformer
 from models.networks.transformer_config import TransformerConfig
+from models.networks.vit import ViT
+from models.networks.vit_config import ViTConfig
 
 KINDS: dict[str, dict[str, Any]] = {
     "layernorm": {},
@@ -120,6 +124,18 @@ def test_what_cannot_be_taken_apart_is_refused() -> None:
         direct_logit_attribution(model, tokens(), tokens(2) + 1)
     with pytest.raises(Refused, match="for each example and position"):
         direct_logit_attribution(model, tokens(), tokens(2)[:, :2])
+
+
+def test_layers_by_another_name_are_refused() -> None:
+    config = RecurrentConfig(vocabulary=11, layers=2, units=6, d_model=5, outputs=11, answers="each")
+    with pytest.raises(Refused, match=r"Recurrent cannot be taken apart .* `blocks\.0\.` on"):
+        direct_logit_attribution(Recurrent(config), tokens(), tokens(2))
+
+
+def test_logits_without_positions_are_refused() -> None:
+    model = ViT(ViTConfig((8, 8), 4, layers=1, d_model=8, heads=2, d_mlp=8))
+    with pytest.raises(Refused, match=r"logits of a ViT are \['example', 'class'\]: they have no `pos`"):
+        direct_logit_attribution(model, torch.rand(7, 64), tokens())
 
 
 def test_a_way_to_the_logits_that_is_not_affine_is_refused() -> None:

@@ -20,7 +20,11 @@ from interp.writing.edits import edited, patch
 from models.networks.mlp import MLP
 from models.networks.mlp_config import MLPConfig
 from models.networks.pretrained import load_pretrained
+from models.networks.recurrent import Recurrent
+from models.networks.recurrent_config import RecurrentConfig
 from models.networks.transformer import Transformer
+from models.networks.vit import ViT
+from models.networks.vit_config import ViTConfig
 
 
 def by_hand(model: Transformer, corrupt: Any) -> dict[str, Tensor]:
@@ -172,3 +176,12 @@ def test_what_cannot_be_meant_is_refused() -> None:
         edge_attribution(model, tokens(), "zero", metric, steps=0)
     with pytest.raises(Refused, match="no edge 'embed -> logit'"):
         edge_graph(model, tokens()).chosen([("embed", "logit")])
+
+
+def test_recurrent_networks_and_image_networks_have_no_edges_here() -> None:
+    config = RecurrentConfig(vocabulary=11, layers=2, units=6, d_model=5, outputs=11, answers="each")
+    with pytest.raises(Refused, match=r"Recurrent cannot be taken apart .* `blocks\.0\.` on"):
+        edge_effects(Recurrent(config), tokens(), tokens(2), metric)
+    images = ViT(ViTConfig((8, 8), 4, layers=1, d_model=8, heads=2, d_mlp=8))
+    with pytest.raises(Refused, match="they have no `pos`"):
+        edge_effects(images, torch.rand(4, 64), "zero", lambda logits: logits[..., 0])

@@ -16,8 +16,12 @@ from interp.locating.lens import read_lens
 from interp.locating.tuned_lens import TunedLens, open_tuned_lens, train_tuned_lens
 from interp.refusals import BadFile, Refused
 from models.networks.pretrained import load_pretrained
+from models.networks.recurrent import Recurrent
+from models.networks.recurrent_config import RecurrentConfig
 from models.networks.transformer import Transformer
 from models.networks.transformer_config import TransformerConfig
+from models.networks.vit import ViT
+from models.networks.vit_config import ViTConfig
 
 
 def transformer(seeds: Any = 0, **changes: Any) -> Transformer:
@@ -165,3 +169,12 @@ def test_translators_see_more_than_the_logit_lens_in_a_pretrained_network(data_d
     assert (gain[:5] > 0.05).all()
     assert (tuned["kl"].mean(over).diff("layer") < 0).all()
     assert float(plain["surprisal"].sel(layer=5).mean()) < float(plain["surprisal"].sel(layer=0).mean())
+
+
+def test_recurrent_networks_and_image_networks_have_no_lens() -> None:
+    config = RecurrentConfig(vocabulary=11, layers=2, units=6, d_model=5, outputs=11, answers="each")
+    with pytest.raises(Refused, match=r"Recurrent cannot be taken apart .* `blocks\.0\.` on"):
+        read_lens(Recurrent(config), tokens())
+    images = ViT(ViTConfig((8, 8), 4, layers=2, d_model=8, heads=2, d_mlp=8))
+    with pytest.raises(Refused, match="they have no `pos`"):
+        read_lens(images, torch.rand(7, 64))
