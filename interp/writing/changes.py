@@ -24,6 +24,7 @@ from torch import Tensor
 from interp.refusals import Refused
 from interp.writing.aligning import aligned, named_dims
 from interp.writing.directions import component, orthonormal, stacked_directions
+from interp.writing.drawing import other_examples, randomness
 from interp.writing.sites import Site
 from interp.writing.values import Value
 
@@ -98,8 +99,7 @@ class Noise:
 
     def __call__(self, tensor: Tensor, site: Site) -> Tensor:
         sizes = {axis: n for axis, n in site.sizes(tensor).items() if axis != "seed"}
-        randomness = site.once("randomness", lambda: generator_of(self.draw))
-        drawn = torch.randn(tuple(sizes.values()), generator=randomness, dtype=torch.float64)
+        drawn = torch.randn(tuple(sizes.values()), generator=randomness(self.draw, site), dtype=torch.float64)
         noise = Value(0.0).relabelled(drawn, tuple(sizes))
         spread = aligned(self.std, tensor, site)
         return tensor + spread * aligned(noise, tensor, site)
@@ -114,13 +114,13 @@ class Resample:
 
     def __call__(self, tensor: Tensor, site: Site) -> Tensor:
         _require_axis("example", site)
-        randomness = site.once("randomness", lambda: generator_of(self.draw))
+        generator = randomness(self.draw, site)
         place, count = site.axes.index("example"), site.sizes(tensor)["example"]
         if self.source is None:
-            return tensor.index_select(place, other_examples(count, randomness, site.hook).to(tensor.device))
+            return tensor.index_select(place, other_examples(count, generator, site.hook).to(tensor.device))
         dims = _with_examples(self.source, site)
         pool, along = self.source.tensor, dims.index("example")
-        donors = torch.randint(pool.shape[along], (count,), generator=randomness)
+        donors = torch.randint(pool.shape[along], (count,), generator=generator)
         drawn = self.source.relabelled(pool.index_select(along, donors.to(pool.device)), dims)
         return aligned(drawn, tensor, site).expand_as(tensor)
 
@@ -169,11 +169,6 @@ def local(change: object, axis: str) -> bool:
     return isinstance(change, Zero | Replace | Mean | Freeze | Scale | Noise | Add)
 
 
-def generator_of(draw: int | torch.Generator) -> torch.Generator:
-    """The generator of a seed, begun anew, or the generator given, which goes on."""
-    return torch.Generator().manual_seed(draw) if isinstance(draw, int) else draw
-
-
 def mean_over_examples(reference: Value, site: Site) -> Value:
     """The mean over the example axis of reference activations; what has no example axis is that mean."""
     axes, ndim = site.axes, reference.tensor.ndim
@@ -185,14 +180,6 @@ def mean_over_examples(reference: Value, site: Site) -> Value:
     place, tensor = dims.index("example"), reference.tensor
     mean = tensor.mean(dim=place, dtype=torch.promote_types(tensor.dtype, torch.float32))
     return reference.relabelled(mean, [dim for dim in dims if dim != "example"])
-
-
-def other_examples(count: int, randomness: torch.Generator, hook: str) -> Tensor:
-    """For each of `count` examples another one: a step along a random cycle through all of them."""
-    if count < 2:
-        raise Refused(f"Resampling {hook!r} within the batch takes at least 2 examples; it has {count}.")
-    cycle = torch.randperm(count, generator=randomness)
-    return torch.empty_like(cycle).scatter_(0, cycle, cycle.roll(-1))
 
 
 def _with_examples(value: Value, site: Site) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from interp.reading.points import axes_of, declared_axes, hook_point, seeds_of
 from interp.refusals import Refused
 from interp.writing.changes import Add, Freeze, Mean, Noise, ProjectOut, Replace, Resample, Scale, Zero
+from interp.writing.drawing import begin_pass
 from interp.writing.places import Where
 from interp.writing.sites import Site
 from interp.writing.values import value_of
@@ -102,7 +103,7 @@ def resample(hook: str, source: Any = None, /, *, draw: int | torch.Generator = 
 
     `source`: activations with an example axis, drawn from with replacement; none: the batch itself, no
     example its own donor. `draw`: the seed of the draws, begun anew by each `edited` block (the word `seed`
-    is an axis here), or a CPU generator that goes on.
+    is an axis here), or a CPU generator that goes on. An example has one donor throughout a pass.
     """
     return Edit(
         hook, Resample(None if source is None else value_of(source, hook), _draw(draw)), Where.of(where)
@@ -138,7 +139,8 @@ def add_noise(hook: str, std: Any, /, *, draw: int | torch.Generator = 0, **wher
     """Adds normal noise of standard deviation `std` (a number, or one for each place), drawn from `draw`.
 
     Drawn anew for each example and place, alike for every seed of a population, and the same in each `edited` block
-    unless `draw` is a CPU generator, which goes on (Meng et al. 2022 corrupt a subject so).
+    unless `draw` is a CPU generator, which goes on (Meng et al. 2022 corrupt a subject so). A second pass in a block
+    draws other noise; however often the hook is called in one pass (recurrent layers: once a position), it is the same.
     """
     spread = value_of(std, hook)
     if bool((spread.tensor < 0).any()):
@@ -175,7 +177,7 @@ def edited(model: nn.Module, edits: Edit | Sequence[Edit]) -> Iterator[None]:
     """
     asked = edits_of(edits)
     running = [_InForce(edit, model) for edit in asked]
-    handles: list[Any] = []
+    handles: list[Any] = [model.register_forward_pre_hook(_BeginPass(running))]
     try:
         handles.extend(one.point.register_forward_hook(one) for one in running)
         yield
@@ -240,6 +242,17 @@ class _InForce:
         changed = edit.apply(output, site)
         self.fired = True
         return changed
+
+
+class _BeginPass:
+    """Before each pass of the network: what is drawn in it is drawn anew."""
+
+    def __init__(self, running: Sequence[_InForce]) -> None:
+        self.running = running
+
+    def __call__(self, module: nn.Module, inputs: Any) -> None:
+        for one in self.running:
+            begin_pass(one.memory)
 
 
 def _where_it_counts(changed: Tensor, tensor: Tensor, site: Site) -> Tensor:

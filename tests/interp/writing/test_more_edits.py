@@ -73,6 +73,18 @@ def test_noise_has_its_standard_deviation_and_its_seed() -> None:
     assert not torch.equal(first, other)
 
 
+def test_a_second_pass_in_a_block_draws_other_noise_and_another_block_the_same() -> None:
+    def both() -> list[Tensor]:
+        with edited(model, add_noise(DOUBLE, 1.0)):
+            return [model(INPUTS) for _ in range(2)]
+
+    model = HandNetwork().eval()
+    (first, second), again = both(), both()
+    assert not torch.equal(first, second)
+    assert torch.equal(torch.stack(again), torch.stack([first, second]))
+    assert not any(hooks_of(model).values())
+
+
 def test_noise_may_differ_in_size_from_place_to_place_and_is_alike_for_every_seed() -> None:
     model = small_transformer([3, 7])
     std = xr.DataArray([0.0, 1.0] * 4, dims="d_model")

@@ -16,6 +16,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from interp.reading.activations import Activations
 from interp.reading.capture import capture
 from interp.refusals import Refused
 from interp.writing.edits import (
@@ -33,11 +34,19 @@ from interp.writing.edits import (
 )
 from interp.writing.passes import Passing
 from interp.writing.sweep import sweep
+from models.networks.cnn import CNN
+from models.networks.cnn_config import CNNConfig, Convolution
 from models.networks.mlp import MLP
 from models.networks.mlp_config import MLPConfig
 from models.networks.pretrained import load_pretrained
+from models.networks.recurrent import Recurrent
+from models.networks.recurrent_config import RecurrentConfig
+from models.networks.seq2seq import Seq2Seq
+from models.networks.seq2seq_config import Seq2SeqConfig
 from models.networks.transformer import Transformer
 from models.networks.transformer_config import TransformerConfig
+from models.networks.vit import ViT
+from models.networks.vit_config import ViTConfig
 
 BOUNDS = {torch.float32: 1e-5, torch.float64: 1e-12}
 SEEDS = (0, (3, 7))
@@ -73,15 +82,11 @@ def one_at_a_time(
     return torch.stack(rows).numpy()
 
 
-@st.composite
-def networks(draw: st.DrawFn) -> tuple[nn.Module, Tensor]:
-    """A random network of a random family, one or a population, and inputs for it."""
-    seeds, dtype = draw(st.sampled_from(SEEDS)), draw(st.sampled_from(sorted(BOUNDS, key=str)))
-    model: nn.Module
-    if draw(st.booleans()):
-        model = MLP(MLPConfig(**draw(st.sampled_from(MLPS)), initialisation="lecun"), seeds=seeds)
-        shape = (EXAMPLES, 5) if seeds == 0 or draw(st.booleans()) else (2, EXAMPLES, 5)
-        return model.to(dtype).eval(), torch.randn(shape, generator=seeded(1), dtype=dtype)
+def some_mlp(draw: st.DrawFn, seeds: Any) -> nn.Module:
+    return MLP(MLPConfig(**draw(st.sampled_from(MLPS)), initialisation="lecun"), seeds=seeds)
+
+
+def some_transformer(draw: st.DrawFn, seeds: Any) -> nn.Module:
     config: dict[str, Any] = {
         "vocabulary": 7,
         "context": 6,
@@ -90,16 +95,64 @@ def networks(draw: st.DrawFn) -> tuple[nn.Module, Tensor]:
         "heads": 2,
         "d_mlp": 6,
     }
-    model = Transformer(TransformerConfig(**config | draw(st.sampled_from(TRANSFORMERS))), seeds=seeds)
-    return model.to(dtype).eval(), torch.randint(7, (EXAMPLES, LENGTH), generator=seeded(1))
+    return Transformer(TransformerConfig(**config | draw(st.sampled_from(TRANSFORMERS))), seeds=seeds)
+
+
+def some_recurrent(draw: st.DrawFn, seeds: Any) -> nn.Module:
+    cell, answers = draw(st.sampled_from(("rnn", "lstm", "gru"))), draw(st.sampled_from(("last", "each")))
+    reads = draw(st.sampled_from(({"features": 5}, {"vocabulary": 7, "d_model": 5})))
+    config = RecurrentConfig(
+        units=4, outputs=3, cell=cell, layers=2, answers=answers, init_scale=2.0, **reads
+    )
+    return Recurrent(config, seeds=seeds)
+
+
+def some_cnn(draw: st.DrawFn, seeds: Any) -> nn.Module:
+    convolutions = (Convolution(2, kernel=2, pool=draw(st.integers(1, 2))), Convolution(2, kernel=1))
+    return CNN(
+        CNNConfig((4, 4), convolutions, dense=draw(st.sampled_from(((), (5,)))), outputs=3), seeds=seeds
+    )
+
+
+def some_vit(draw: st.DrawFn, seeds: Any) -> nn.Module:
+    summary = draw(st.sampled_from(("class", "mean")))
+    return ViT(ViTConfig((4, 4), 2, d_model=8, heads=2, d_mlp=6, outputs=3, summary=summary), seeds=seeds)
+
+
+def some_seq2seq(draw: st.DrawFn, seeds: Any) -> nn.Module:
+    return Seq2Seq(Seq2SeqConfig(7, 3, 7, 2, d_model=8, heads=2, d_mlp=6), seeds=seeds)
+
+
+FAMILIES = (some_mlp, some_transformer, some_recurrent, some_cnn, some_vit, some_seq2seq)
 
 
 @st.composite
-def edits(draw: st.DrawFn, model: Any, inputs: Tensor) -> Edit:
+def networks(draw: st.DrawFn) -> tuple[nn.Module, Tensor]:
+    """A random network of a random family, one or a population, and inputs for it."""
+    seeds, dtype = draw(st.sampled_from(SEEDS)), draw(st.sampled_from(sorted(BOUNDS, key=str)))
+    family = draw(st.sampled_from(FAMILIES))
+    model: Any = family(draw, seeds).to(dtype).eval()
+    if getattr(model.config, "vocabulary", 0):
+        return model, torch.randint(1, 7, (EXAMPLES, LENGTH), generator=seeded(1))
+    blank = model.example_input()
+    shape = (EXAMPLES, LENGTH, 5) if family is some_recurrent else (EXAMPLES, *blank.shape[1:])
+    if family is not some_recurrent and seeds != 0 and draw(st.booleans()):
+        shape = (2, *shape)
+    return model, torch.randn(shape, generator=seeded(1), dtype=dtype)
+
+
+def positions_read(model: Any, inputs: Tensor) -> int:
+    """At how many positions there are logits to choose from; 0 where the network answers once."""
+    if "pos" not in getattr(model.hook_dict["hook_logits"], "axes", ()):
+        return 0
+    return inputs.shape[-1] - getattr(model.config, "source_context", 0)
+
+
+@st.composite
+def edits(draw: st.DrawFn, model: Any, acts: Activations) -> Edit:
     """A random edit of a random point of the network, with a random restriction."""
-    axis = inputs.ndim - 2 if inputs.is_floating_point() else 0
-    acts = capture(model, inputs.flip(axis), "**")
-    hook = draw(st.sampled_from([name for name in acts if not name.endswith("hook_scale")]))
+    writable = [name for name in acts if not getattr(model.hook_dict[name], "read_only", False)]
+    hook = draw(st.sampled_from([name for name in writable if not name.endswith("hook_scale")]))
     axes = [name for name in acts.axes(hook) if name != "seed"]
     where: dict[str, Any] = {}
     for name in draw(st.sets(st.sampled_from(axes), max_size=2)):
@@ -131,19 +184,22 @@ def edits(draw: st.DrawFn, model: Any, inputs: Tensor) -> Edit:
     return builders[draw(st.sampled_from(sorted(builders)))]()
 
 
-@settings(max_examples=40, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=90, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.data())
 def test_a_sweep_equals_one_edit_at_a_time(data: st.DataObject) -> None:
     model, inputs = data.draw(networks())
+    blank: Tensor = model.example_input()  # type: ignore[operator]
+    own = model.seeds is not None and inputs.ndim > blank.ndim
+    acts = capture(model, inputs.flip(1 if own else 0), "**")
     entries = data.draw(
         st.lists(
-            edits(model, inputs) | st.lists(edits(model, inputs), min_size=1, max_size=3),
+            edits(model, acts) | st.lists(edits(model, acts), min_size=1, max_size=3),
             min_size=1,
             max_size=6,
         )
     )
-    tokens = not inputs.is_floating_point()
-    at = data.draw(st.none() | st.integers(-LENGTH, LENGTH - 1)) if tokens else None
+    count = positions_read(model, inputs)
+    at = data.draw(st.none() | st.integers(-count, count - 1)) if count else None
     lead = 0 if model.seeds is None else 1  # type: ignore[union-attr]
 
     def metric(output: Tensor) -> Tensor:
@@ -181,6 +237,22 @@ def difference(logits: Tensor) -> Tensor:
 def grid(model: nn.Module, hooks: str, source: Tensor) -> list[Edit]:
     acts = capture(model, source, hooks)
     return [patch(name, acts, pos=pos) for name in acts for pos in range(acts[name].sizes["pos"])]
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_draws_at_a_recurrent_layer_are_the_same_however_often_its_hook_is_called(cell: Any) -> None:
+    model = Recurrent(RecurrentConfig(units=4, outputs=3, cell=cell, features=5, answers="each")).double()
+    inputs = torch.randn(4, 7, 5, generator=seeded(3), dtype=torch.float64)
+    hook, acts = "layers.0.hook_h", capture(model, inputs, "layers.0.hook_h")
+    drawn = [add_noise(hook, 1.0, draw=4, pos=4), resample(hook, pos=4), resample(hook, acts, pos=4)]
+    entries = [*drawn, add_noise(hook, 1.0, pos=0)]  # the last has the steps of all taken from the first on
+    expected = one_at_a_time(model, inputs, entries, lambda out: out.sum((-2, -1)))
+    swept = sweep(model, inputs, entries, lambda out: out.sum((-2, -1)))
+    np.testing.assert_allclose(swept, expected, atol=1e-12)
+    for edit, without in zip(entries, expected, strict=True):
+        with torch.enable_grad(), edited(model, edit):  # gradients have every step taken again
+            found = model(inputs).sum((-2, -1)).detach()
+        np.testing.assert_allclose(found, without, atol=1e-12)
 
 
 def test_results_say_what_was_edited_and_where() -> None:
@@ -272,7 +344,8 @@ def test_hooks_attached_with_transformer_lens_own_method_are_in_force(kind: str)
     model, tokens = small_transformer(), some_tokens()
 
     def less_their_mean(resid: Tensor, hook: object, factor: float = 1.0) -> Tensor:
-        return resid - factor * resid.mean(0, keepdim=True)  # an edited run beside others would change the mean
+        # over the batch: edited runs side by side would change it
+        return resid - factor * resid.mean(0, keepdim=True)
 
     own = less_their_mean if kind == "function" else partial(less_their_mean, factor=0.5)
     model.hook_dict["blocks.0.hook_resid_post"].add_hook(own)  # type: ignore[operator]
