@@ -28,6 +28,9 @@ class Passing:
 
     def output(self, together: Together) -> Tensor:
         """The output `[*seed, run, example, ...]` of every run of these groups, in their order."""
+        if self.at is not None and self.abilities.logits and together.mixing:
+            # in the last layer the edits would be shown that position alone
+            return replace(self, at=None).output(together).narrow(-2, self.at, 1)
         (group, *more) = together.groups
         if group.columns and not more:
             return self._of_changed(group)

@@ -35,6 +35,8 @@ class Run:
     edits: Edits
     sites: tuple[Site, ...]
     first: int
+    mixing: bool
+    """Whether an edit of it makes of one position what hangs on others."""
 
     def at(self, hook: str) -> Iterator[tuple[Edit, Site]]:
         """Its edits at a hook, in the order given."""
@@ -51,6 +53,8 @@ class Group:
     runs: tuple[Run, ...]
     columns: bool
     """Whether each run is one edit, of one column of what enters."""
+    mixing: bool = False
+    """Whether each run's edits have to see all positions."""
 
     @property
     def first(self) -> int:
@@ -68,6 +72,11 @@ class Together:
     def first(self) -> int:
         """The first position that any of their runs changes."""
         return min(group.first for group in self.groups)
+
+    @property
+    def mixing(self) -> bool:
+        """Whether an edit of any of their runs has to see all positions."""
+        return any(group.mixing for group in self.groups)
 
     @property
     def count(self) -> int:
@@ -107,15 +116,16 @@ def planned(
     column of what enters are apart.
     Raises `Refused` where an edit does not fit what passes its hook.
     """
-    found: dict[tuple[Beginning, bool], list[Run]] = {}
+    found: dict[tuple[Beginning, bool, bool], list[Run]] = {}
     known: dict[tuple[str, ...], Beginning] = {}
     for number, edits in asked:
         hooks = tuple(edit.hook for edit in edits)
         if hooks not in known:
             known[hooks] = _beginning(clean, hooks)
         run = _run(clean, number, edits, latest)
-        found.setdefault((known[hooks], columns and _of_one_column(run, known[hooks][1])), []).append(run)
-    return [Group(*where, tuple(runs), of_one) for (where, of_one), runs in found.items()]
+        of_one = columns and _of_one_column(run, known[hooks][1])
+        found.setdefault((known[hooks], of_one, run.mixing), []).append(run)
+    return [Group(*where, tuple(runs), of_one, mixing) for (where, of_one, mixing), runs in found.items()]
 
 
 def _beginning(clean: CleanPass, asked: Sequence[str]) -> Beginning:
@@ -136,8 +146,16 @@ def _of_one_column(run: Run, entering: Sequence[str]) -> bool:
 
 def _run(clean: CleanPass, number: int, edits: Edits, latest: int) -> Run:
     sites = tuple(_site(clean, edit) for edit in edits)
-    first = min(latest, *map(_first_position, edits, sites))
-    return Run(number, edits, sites, first)
+    places = [_first_position(edit, site) for edit, site in zip(edits, sites, strict=True)]
+    known = [place for place in places if place is not None]
+    mixing = len(known) < len(places)
+    return Run(number, edits, sites, 0 if mixing else min(latest, *known), mixing)
+
+
+def mixes_positions(edit: Edit, axes: Sequence[str]) -> bool:
+    """Whether an edit at a hook of these axes has to see all positions."""
+    axis = next((axis for axis in POSITION_AXES if axis in axes), None)
+    return axis is not None and not local(edit.change, axis)
 
 
 def _site(clean: CleanPass, edit: Edit) -> Site:
@@ -145,11 +163,13 @@ def _site(clean: CleanPass, edit: Edit) -> Site:
     return edit.site(tuple(lengths), tuple(lengths.values()), clean.seeds)
 
 
-def _first_position(edit: Edit, site: Site) -> int:
-    """The first position that an edit can change; 0 where it does not name its own."""
+def _first_position(edit: Edit, site: Site) -> int | None:
+    """The first position that an edit can change; 0 where it does not name its own, None where it mixes them."""
     axis = next((axis for axis in POSITION_AXES if axis in site.axes), None)
-    if axis is None or not local(edit.change, axis):
+    if axis is None:
         return 0
+    if not local(edit.change, axis):
+        return None
     if axis in site.by_example:
         return int(site.by_example[axis].any(dim=0).nonzero()[0])
     return min(site.positions.get(axis, (0,)))

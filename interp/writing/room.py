@@ -23,7 +23,7 @@ from interp.refusals import Refused
 from interp.writing.changes import Noise, Resample
 from interp.writing.clean import Abilities, CleanPass, Share, clean_pass
 from interp.writing.footprint import Footprint
-from interp.writing.planning import PASS_COSTS_PARAMETERS, Edits, Group
+from interp.writing.planning import PASS_COSTS_PARAMETERS, Edits, Group, mixes_positions
 
 CACHE = 2_000_000
 """Bytes of a pass's widest activation that are worth sharing a pass; more fall out of the cache."""
@@ -52,10 +52,12 @@ class Need:
         abilities, hooks = Abilities.of(model), dict.fromkeys(edit.hook for edits in asked for edit in edits)
         with Footprint() as untouched:
             clean = clean_pass(model, one, hooks, abilities=abilities, at=at)
+        passed, every = clean.passed, [edit for edits in asked for edit in edits]
+        whole_output = at is None or any(mixes_positions(edit, passed[edit.hook].axes) for edit in every)
         handles = [hook_points(model)[hook].register_forward_hook(_listening) for hook in hooks]
         try:
             with Footprint() as whole:
-                output = model(one.inputs, **({"at": at} if abilities.logits and at is not None else {}))
+                output = model(one.inputs, **({"at": at} if abilities.logits and not whole_output else {}))
         finally:
             for handle in handles:
                 handle.remove()

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray as xr
 from hand_network import HandNetwork, hooks_of
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -33,6 +34,8 @@ from interp.writing.edits import (
     zero,
 )
 from interp.writing.passes import Passing
+from interp.writing.places import Where
+from interp.writing.sites import Site
 from interp.writing.sweep import sweep
 from models.networks.cnn import CNN
 from models.networks.cnn_config import CNNConfig, Convolution
@@ -148,6 +151,13 @@ def positions_read(model: Any, inputs: Tensor) -> int:
     return inputs.shape[-1] - getattr(model.config, "source_context", 0)
 
 
+def mixed(x: Tensor, site: Site) -> Tensor:
+    """Every position, or last axis, takes part in every other."""
+    axis = next((axis for axis in ("pos", "query_pos") if axis in site.axes), site.axes[-1])
+    place = site.axes.index(axis)
+    return 0.5 * x.flip(place) + x.mean(place, keepdim=True)
+
+
 @st.composite
 def edits(draw: st.DrawFn, model: Any, acts: Activations) -> Edit:
     """A random edit of a random point of the network, with a random restriction."""
@@ -179,6 +189,7 @@ def edits(draw: st.DrawFn, model: Any, acts: Activations) -> Edit:
             **{name: value for name, value in where.items() if name != last},
         ),
         "own": lambda: Edit(hook, lambda x, site: x * 0.5 + 0.25),
+        "own, of all positions": lambda: Edit(hook, mixed, Where.of(where)),
     }
     draw_seed = draw(st.integers(0, 3))
     return builders[draw(st.sampled_from(sorted(builders)))]()
@@ -337,6 +348,23 @@ def test_somebody_elses_hooks_are_in_force_and_stay() -> None:
     with edited(model, steer("blocks.0.hook_resid_post", torch.ones(12), pos=3)):
         inside = one_at_a_time(model, tokens, entries, difference, -1)
         np.testing.assert_allclose(sweep(model, tokens, entries, difference, at=-1), inside, atol=1e-12)
+
+
+@pytest.mark.parametrize("hook", ["blocks.2.hook_attn_out", "hook_logits", "blocks.2.attn.hook_pattern"])
+def test_an_edit_that_mixes_positions_sees_all_of_them_whichever_is_read(hook: str) -> None:
+    model, tokens = small_transformer(), some_tokens()
+    axis = "query_pos" if hook.endswith("pattern") else "pos"
+    along = xr.DataArray(np.arange(14.0).reshape(2, 7) ** 2, dims=("rank", axis))
+    entries = [
+        Edit(hook, mixed),
+        project_out(hook, along),
+        zero(hook, **{axis: 2}),
+        zero("hook_embed", pos=6),
+    ]
+    for at in (-1, 2):
+        expected = one_at_a_time(model, tokens, entries, difference, at)
+        swept = sweep(model, tokens, entries, difference, at=at)
+        np.testing.assert_allclose(swept, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["function", "partial"])
