@@ -2,12 +2,13 @@
 
 Weights above the diagonal of every pattern are read. Every token in turn is changed, and the logits at every position
 are held against what they were, bit for bit; the control is the same weights in a network without the mask. Then each
-head loses the place that it looks at most, or another: what changes more at the output?
+head loses the place that it looks at most, or as much weight elsewhere: what changes more at the output? (Taking away
+another place with its own, smaller weight would take away less, and be outdone whatever stands there.)
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import interp
 from analyses.attention.subjects import COURSE, Found, Subject
@@ -16,8 +17,17 @@ if TYPE_CHECKING:
     import xarray as xr
     from torch import Tensor, nn
 
+Taken = Literal["most", "another", "others"]
 WATCHED = 4
 """Texts of each unit whose tokens are changed one by one."""
+ANOTHER, ALL_OTHERS = (
+    "as much weight of another place, drawn at random",
+    "as much weight, of all other places alike",
+)
+BELOW_ZERO = (
+    "A head that loses as much weight elsewhere as its first place has may keep a weight below zero there, which no "
+    "attention gives by itself."
+)
 
 
 def looking(subject: Subject) -> Found:
@@ -49,19 +59,20 @@ def looking(subject: Subject) -> Found:
         ),
         worth(subject),
     ]
-    return Found(evidence, figures={"influence": influence_figure(moved)})
+    return Found(evidence, figures={"influence": influence_figure(moved)}, notes=[BELOW_ZERO])
 
 
 def worth(subject: Subject) -> interp.Evidence:
-    """The place looked at most against another."""
-    looked, other = (knocked_out(subject.model, subject.text, at_random=chance) for chance in (False, True))
+    """The place looked at most against as much weight elsewhere."""
+    kinds: tuple[Taken, ...] = ("most", "another", "others")
+    most, another, others = (subject.per_unit(knocked_out(subject.model, subject.text, one)) for one in kinds)
     return interp.Evidence(
-        "The place that a head looks at most is worth more to the output than another place.",
+        "The place that a head looks at most is worth more to the output than as much weight elsewhere.",
         COURSE,
-        "KL of the next token's distribution, in nats, when a head loses one place, mean over heads",
-        subject.per_unit(looked),
+        "KL of the next token's distribution, in nats, when a head loses what its first place weighs, mean of heads",
+        most,
         interp.ExceedsControls(),
-        {"another place, drawn at random": subject.per_unit(other)},
+        {ANOTHER: another, ALL_OTHERS: others},
     )
 
 
@@ -116,18 +127,15 @@ def at_later(moved: xr.DataArray) -> xr.DataArray:
     return moved.where(_later(moved, "changed", "pos"), 0.0).max(("changed", "pos"))
 
 
-def knocked_out(model: nn.Module, tokens: Tensor, *, at_random: bool) -> xr.DataArray:
-    """KL(untouched || without one place), at the last position, mean over heads; `[(seed), example]`, in nats.
-
-    Taken out of a head's pattern is the place that the last position looks at most, or another one at random.
-    """
+def knocked_out(model: nn.Module, tokens: Tensor, taken: Taken) -> xr.DataArray:
+    """KL(untouched || without that weight), at the last position, mean over heads; `[(seed), example]`, in nats."""
     import torch
 
     acts = interp.capture(model, tokens, "blocks.*.attn.hook_pattern")
     edits = []
     for name in acts:
         pattern = acts.tensor(name)
-        value = acts[name].copy(data=without_place(pattern, at_random=at_random).numpy(force=True))
+        value = acts[name].copy(data=without_weight(pattern, taken).numpy(force=True))
         edits += [interp.patch(name, value, head=head, query_pos=-1) for head in range(pattern.shape[-3])]
     with torch.no_grad():
         clean = model(tokens)[..., -1, :].log_softmax(-1)
@@ -139,19 +147,26 @@ def knocked_out(model: nn.Module, tokens: Tensor, *, at_random: bool) -> xr.Data
     return interp.sweep(model, tokens, edits, divergence, at=-1).mean("edit")
 
 
-def without_place(pattern: Tensor, *, at_random: bool) -> Tensor:
-    """The pattern with one place of its last row set to zero: the one of most weight, or one of the others."""
+def without_weight(pattern: Tensor, taken: Taken) -> Tensor:
+    """The pattern whose last row has lost as much weight as its first place has, `[..., query_pos, key_pos]`.
+
+    Taken from that place (`most`), from another drawn at random (`another`), or from all but it alike (`others`); so
+    all rows lose the same, and weights may fall below zero.
+    """
     import torch
 
     from models.seeds import generator
 
     last = pattern[..., -1, :]
-    gone = last.argmax(dim=-1, keepdim=True)
-    if at_random:
-        step = torch.randint(1, last.shape[-1], gone.shape, generator=generator(0, "another place"))
-        gone = (gone + step.to(gone.device)) % last.shape[-1]
+    weight, place = last.max(dim=-1, keepdim=True)
+    if taken == "another":
+        step = torch.randint(1, last.shape[-1], place.shape, generator=generator(0, "another place"))
+        place = (place + step.to(place.device)) % last.shape[-1]
+    share = torch.zeros_like(last).scatter(-1, place, 1.0)
+    if taken == "others":
+        share = (1 - share) / (last.shape[-1] - 1)
     changed = pattern.clone()
-    changed[..., -1, :] = last.scatter(-1, gone, 0.0)
+    changed[..., -1, :] = last - weight * share
     return changed
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 import xarray as xr
 
+import interp
 import models
 from analyses.attention.induction_heads import accuracy_lost, chosen, matching_lost, others, picked, right
 from analyses.attention.induction_rows import begun_with, pairs, right_by_position, rows_of, unused
@@ -19,7 +20,7 @@ from analyses.attention.looking import (
     influence,
     knocked_out,
     weight_ahead,
-    without_place,
+    without_weight,
 )
 from analyses.attention.moving import carried
 from analyses.attention.subjects import Subject, trained_here, without_mask
@@ -97,24 +98,43 @@ def test_only_later_positions_move_and_with_the_mask_gone_earlier_ones_do_too() 
     assert (weight_ahead(unmasked, tokens) > 0).all()
 
 
-def test_the_place_looked_at_most_is_taken_out_or_another() -> None:
+def test_the_place_looked_at_most_is_taken_out_or_as_much_weight_elsewhere() -> None:
     pattern = torch.tensor([[[[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.2, 0.7, 0.1]]]])
-    most = without_place(pattern, at_random=False)[0, 0]
-    assert torch.equal(most[:2], pattern[0, 0, :2])
-    assert most[2].tolist() == pytest.approx([0.2, 0.0, 0.1])
-    other = without_place(pattern, at_random=True)[0, 0, 2]
-    assert other[1].item() == pytest.approx(0.7)
-    assert sorted((other == 0).tolist()) == [False, False, True]
+    rows_left = {one: without_weight(pattern, one)[0, 0] for one in ("most", "another", "others")}
+    for left in rows_left.values():
+        assert torch.equal(left[:2], pattern[0, 0, :2])
+        assert float(left[2].sum()) == pytest.approx(0.3)  # 0.7 is gone, wherever it was taken
+    assert rows_left["most"][2].tolist() == pytest.approx([0.2, 0.0, 0.1])
+    assert rows_left["others"][2].tolist() == pytest.approx([0.2 - 0.35, 0.7, 0.1 - 0.35])
+    other = rows_left["another"][2].tolist()
+    assert other in (pytest.approx([0.2 - 0.7, 0.7, 0.1]), pytest.approx([0.2, 0.7, 0.1 - 0.7]))
 
 
 def test_losing_the_place_looked_at_costs_the_network_set_by_hand_what_it_says(
     by_hand: models.Handmade,
 ) -> None:
     data = rows()
-    most, other = (knocked_out(by_hand.model, data.inputs, at_random=chance) for chance in (False, True))
-    assert float(most.min()) > 0.05
-    assert float(other.min()) == 0.0
-    assert float(other.mean()) < 0.3 * float(most.mean())  # the other earlier occurrence may be drawn
+    most, another, others = (
+        float(knocked_out(by_hand.model, data.inputs, one).mean()) for one in ("most", "another", "others")
+    )
+    assert most > 0.05
+    assert another < 0.3 * most  # the other earlier occurrence may be drawn
+    assert others < 0.1 * most
+
+
+def test_where_all_places_hold_the_same_none_is_worth_more_than_another() -> None:
+    """Rows of one token, places told by rotation: they have different weights, and all offer the same."""
+    config = models.TransformerConfig(
+        vocabulary=8, context=6, layers=2, d_model=16, heads=2, d_mlp=0, positions="rotary", init_scale=5.0
+    )
+    model = models.Transformer(config, seeds=(0, 1)).double()
+    tokens = torch.arange(8)[:, None].expand(8, 6)
+    pattern = interp.capture(model, tokens, "blocks.0.attn.hook_pattern").tensor("blocks.0.attn.hook_pattern")
+    assert float(pattern[..., -1, :].std(dim=-1).min()) > 1e-3
+    most, another, others = (knocked_out(model, tokens, one) for one in ("most", "another", "others"))
+    assert float(most.min()) > 1e-6
+    np.testing.assert_allclose(most, another, rtol=1e-9)
+    np.testing.assert_allclose(most, others, rtol=1e-9)
 
 
 def test_heads_are_found_and_missed_on_the_network_set_by_hand(by_hand: models.Handmade) -> None:
