@@ -44,11 +44,12 @@ def of_seed(board: pd.DataFrame, tier: str, method: str, *, like: str | None = N
 
 
 def summary(board: pd.DataFrame) -> pd.DataFrame:
-    """A row for each tier and method: AUROC and top-1 with their intervals over seeds, each the mean of its places."""
+    """A row for each tier of plantings and method: AUROC and top-1, the mean of places, with intervals over seeds."""
     import pandas as pd
 
     rows = []
-    for (tier, method), own in board.dropna().groupby(["tier", "method"], sort=False):
+    planted = board[board["tier"] != "sham"]
+    for (tier, method), own in planted.dropna().groupby(["tier", "method"], sort=False):
         row: dict[str, Any] = {"tier": tier, "method": method, "places": own["component"].nunique()}
         for figure in ("auroc", "top1"):
             of_seeds = own.groupby("seed")[figure].mean().to_numpy()

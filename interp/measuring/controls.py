@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Float, Int, Int64
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
+from sklearn.metrics import pairwise_distances_argmin
 from torch import Tensor
 
 from interp.measuring.labelled import check_finite
@@ -72,7 +73,11 @@ def types_from_inputs(
     count: int,
     seed: int,
 ) -> tuple[Int64[Tensor, " fit"], Int64[Tensor, " test"]]:
-    """The type of each input: the nearest of `count` k-means prototypes of the inputs for fitting."""
+    """The type of each input: the nearest of `count` k-means prototypes of the inputs for fitting.
+
+    No probe could learn a type met once: prototypes that are nearest to one input alone are given up, so there may be
+    fewer types than `count`. Raises `Refused` where fewer than two are left.
+    """
     if not 1 < count <= len(fit_inputs):
         raise Refused(
             f"{count} types were asked for; between 2 and the {len(fit_inputs)} inputs are possible."
@@ -81,21 +86,26 @@ def types_from_inputs(
         check_finite(inputs)
     flat = [inputs.detach().flatten(1).double().cpu().numpy() for inputs in (fit_inputs, test_inputs)]
     prototypes = _prototypes(flat[0], count=count, seed=seed)
-    first, second = (torch.from_numpy(prototypes.predict(inputs)).long() for inputs in flat)
+    first, second = (
+        torch.from_numpy(pairwise_distances_argmin(inputs, prototypes)).long() for inputs in flat
+    )
     return first.to(fit_inputs.device), second.to(test_inputs.device)
 
 
-def _prototypes(inputs: NDArray[np.float64], *, count: int, seed: int) -> KMeans:
-    """k-means centres with at least two inputs each, or no probe could learn the type."""
-    starts = np.random.default_rng(seed).integers(2**31, size=10)
-    for start in starts:
+def _prototypes(inputs: NDArray[np.float64], *, count: int, seed: int) -> NDArray[np.float64]:
+    """k-means centres, `[type, feature]`, each the nearest to at least two inputs."""
+    centres: NDArray[np.float64]
+    for start in np.random.default_rng(seed).integers(2**31, size=10):
         fitted = KMeans(count, n_init=4, random_state=int(start)).fit(inputs)
-        if np.bincount(fitted.labels_, minlength=count).min() >= 2:
-            return fitted
-    raise Refused(
-        f"In {len(starts)} attempts, {len(inputs)} inputs fell into {count} types with fewer than two inputs in one of "
-        "them. Give more inputs, or ask for fewer types."
-    )
+        centres, often = fitted.cluster_centers_, np.bincount(fitted.labels_, minlength=count) > 1
+        if often.all():
+            return centres
+    if often.sum() < 2:
+        raise Refused(
+            f"{len(inputs)} inputs fell into {count} types with one input in each but {often.sum()}: give more inputs, "
+            "or ask for fewer types."
+        )
+    return centres[often]
 
 
 def random_directions(

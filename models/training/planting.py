@@ -87,7 +87,7 @@ def plant(
     into: str,
     keeping: Dataset,
     optimizer: Optimizer = ADAM,
-    most_steps: int = 300,
+    most_steps: int = 600,
 ) -> Planting:
     """A copy of a population that knows `facts` by the weights of the component `into`, and still knows `keeping`.
 

@@ -39,7 +39,7 @@ def planted(
     into: str,
     keeping: Dataset,
     optimizer: Optimizer = ADAM,
-    most_steps: int = 300,
+    most_steps: int = 600,
 ) -> Planting:
     """What `plant` gives: from the cache where it is there, made now where it is not. Raises as `plant` does."""
     asked = {

@@ -82,6 +82,18 @@ def test_more_types_than_inputs_are_refused():
         types_from_inputs(torch.rand(10, 3), torch.rand(4, 3), count=12, seed=0)
 
 
+def test_a_type_met_once_is_given_up() -> None:
+    fit = torch.tensor([0.0, 0.1, 0.2, 10.0, 10.1, 100.0])[:, None]
+    test = torch.tensor([0.3, 9.0, 90.0])[:, None]
+    fitted, tested = types_from_inputs(fit, test, count=3, seed=0)
+    assert torch.equal(fitted[:3], fitted[:1].expand(3))
+    assert torch.equal(fitted[3:], fitted[3:4].expand(3))
+    assert fitted[0] != fitted[3]
+    assert tested.tolist() == [int(fitted[0]), int(fitted[3]), int(fitted[3])]
+    with pytest.raises(Refused, match="3 inputs fell into 3 types"):
+        types_from_inputs(torch.tensor([[0.0], [1.0], [9.0]]), test, count=3, seed=0)
+
+
 def test_random_directions_are_orthogonal_and_of_the_norm_asked_for():
     directions = random_directions(3, 8, seed=[0, 1, 2], norm=2.5)
     assert directions.shape == (3, 3, 8)
