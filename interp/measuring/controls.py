@@ -75,8 +75,8 @@ def types_from_inputs(
 ) -> tuple[Int64[Tensor, " fit"], Int64[Tensor, " test"]]:
     """The type of each input: the nearest of `count` k-means prototypes of the inputs for fitting.
 
-    No probe could learn a type met once: prototypes that are nearest to one input alone are given up, so there may be
-    fewer types than `count`. Raises `Refused` where fewer than two are left.
+    No probe could learn a type met once: a prototype that is nearest to one input alone is given up, and the type with
+    the most inputs parted in two instead. Raises `Refused` where that does not help.
     """
     if not 1 < count <= len(fit_inputs):
         raise Refused(
@@ -94,18 +94,30 @@ def types_from_inputs(
 
 def _prototypes(inputs: NDArray[np.float64], *, count: int, seed: int) -> NDArray[np.float64]:
     """k-means centres, `[type, feature]`, each the nearest to at least two inputs."""
-    centres: NDArray[np.float64]
     for start in np.random.default_rng(seed).integers(2**31, size=10):
-        fitted = KMeans(count, n_init=4, random_state=int(start)).fit(inputs)
-        centres, often = fitted.cluster_centers_, np.bincount(fitted.labels_, minlength=count) > 1
-        if often.all():
+        centres = _means(inputs, count, int(start))
+        if _nearest_to(inputs, centres).min() >= 2:
             return centres
-    if often.sum() < 2:
+    centres = centres[_nearest_to(inputs, centres) >= 2]
+    while 0 < len(centres) < count:
+        largest = _nearest_to(inputs, centres).argmax()
+        within = inputs[pairwise_distances_argmin(inputs, centres) == largest]
+        centres = np.concatenate([np.delete(centres, largest, axis=0), _means(within, 2, int(start))])
+    if not len(centres) or _nearest_to(inputs, centres).min() < 2:
         raise Refused(
-            f"{len(inputs)} inputs fell into {count} types with one input in each but {often.sum()}: give more inputs, "
-            "or ask for fewer types."
+            f"{len(inputs)} inputs do not fall into {count} types of two inputs or more. Give more inputs, or ask for "
+            "fewer types."
         )
-    return centres[often]
+    return centres
+
+
+def _means(inputs: NDArray[np.float64], count: int, start: int) -> NDArray[np.float64]:
+    return np.asarray(KMeans(count, n_init=4, random_state=start).fit(inputs).cluster_centers_)
+
+
+def _nearest_to(inputs: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.int64]:
+    """To how many inputs each centre is the nearest."""
+    return np.bincount(pairwise_distances_argmin(inputs, centres), minlength=len(centres))
 
 
 def random_directions(

@@ -82,15 +82,15 @@ def test_more_types_than_inputs_are_refused():
         types_from_inputs(torch.rand(10, 3), torch.rand(4, 3), count=12, seed=0)
 
 
-def test_a_type_met_once_is_given_up() -> None:
-    fit = torch.tensor([0.0, 0.1, 0.2, 10.0, 10.1, 100.0])[:, None]
+def test_a_type_met_once_is_given_up_and_the_largest_parted() -> None:
+    fit = torch.tensor([0.0, 0.1, 3.0, 3.1, 3.2, 3.3, 10.0, 10.1, 100.0])[:, None]
     test = torch.tensor([0.3, 9.0, 90.0])[:, None]
-    fitted, tested = types_from_inputs(fit, test, count=3, seed=0)
-    assert torch.equal(fitted[:3], fitted[:1].expand(3))
-    assert torch.equal(fitted[3:], fitted[3:4].expand(3))
-    assert fitted[0] != fitted[3]
-    assert tested.tolist() == [int(fitted[0]), int(fitted[3]), int(fitted[3])]
-    with pytest.raises(Refused, match="3 inputs fell into 3 types"):
+    fitted, tested = types_from_inputs(fit, test, count=4, seed=0)
+    assert torch.bincount(fitted).tolist().count(0) == 0
+    assert len(fitted.unique()) == 4
+    assert torch.bincount(fitted).min() >= 2
+    assert fitted[-1] == fitted[-2] == tested[1] == tested[2]
+    with pytest.raises(Refused, match="3 inputs do not fall into 3 types"):
         types_from_inputs(torch.tensor([[0.0], [1.0], [9.0]]), test, count=3, seed=0)
 
 
