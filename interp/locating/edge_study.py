@@ -1,7 +1,8 @@
 """A clean run of a transformer taken apart for the study of its edges, and what each sender writes instead.
 
 In the place of a corrupt run may stand "zero" (senders write nothing) or "mean" (what they write on average over
-examples and positions of the clean run). Positions are the same in two runs: only these two show what position carries.
+examples and positions of the clean run, padding left out). Positions are the same in two runs: only these two show what
+position carries.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from interp.locating.edge_graph import EdgeGraph, edge_graph
 from interp.locating.edge_runs import EXAMPLE, embedded, run, through_layer
 from interp.locating.gradients import Metric, batch_of, metric_values
 from interp.reading.capture import evaluating
-from interp.reading.feeding import LabelledData
+from interp.reading.feeding import LabelledData, padding_of
 from interp.reading.points import seeds_of
 from interp.refusals import Refused, unknown
 
@@ -47,7 +48,9 @@ class Study:
             graph = edge_graph(model, inputs)
             streams, outputs = _taken_apart(model, graph, inputs)
             _check_taken_apart(model, graph, inputs, streams[-1], outputs)
-            instead = _instead(model, graph, outputs, corrupt=corrupt, shape=inputs.shape)
+            real = padding_of(clean)
+            real = torch.ones(inputs.shape[-2:], dtype=torch.bool) if real is None else real
+            instead = _instead(model, graph, outputs, corrupt=corrupt, clean=(inputs.shape, real))
         return cls(model, graph, examples, streams, outputs, instead)
 
     @property
@@ -154,16 +157,22 @@ def _check_taken_apart(
 
 
 def _instead(
-    model: nn.Module, graph: EdgeGraph, outputs: Sequence[Tensor], *, corrupt: Corrupt, shape: Sequence[int]
+    model: nn.Module,
+    graph: EdgeGraph,
+    outputs: Sequence[Tensor],
+    *,
+    corrupt: Corrupt,
+    clean: tuple[Sequence[int], Tensor],
 ) -> tuple[Tensor, ...]:
-    """What each sender writes in the corrupt run, or in the place of one."""
+    """What each sender writes in the corrupt run, or in the place of one; `clean`: the inputs' shape, what is real."""
+    shape, real = clean
     if isinstance(corrupt, str):
         if corrupt not in INSTEAD:
             raise unknown("run to patch from", corrupt, INSTEAD)
         if corrupt == "zero":
             return tuple(torch.zeros_like(output) for output in outputs)
         return tuple(
-            output.mean((EXAMPLE, EXAMPLE + 1), keepdim=True).expand_as(output) for output in outputs
+            _mean(output, real.unsqueeze(-1).to(output.device)).expand_as(output) for output in outputs
         )
     inputs, _ = batch_of(model, corrupt)
     if inputs.shape != shape:
@@ -171,3 +180,9 @@ def _instead(
             f"Corrupt inputs are shaped like the clean ones, {list(shape)}; given {list(inputs.shape)}."
         )
     return _taken_apart(model, graph, inputs)[1]
+
+
+def _mean(output: Tensor, real: Tensor) -> Tensor:
+    """The mean over examples and positions that are real."""
+    places = (EXAMPLE, EXAMPLE + 1)
+    return torch.where(real, output, 0).sum(places, keepdim=True) / real.sum(places, keepdim=True)

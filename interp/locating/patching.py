@@ -81,7 +81,7 @@ def ablation(
     """
     if by not in ABLATIONS:
         raise unknown("ablation", by, ABLATIONS)
-    if (reference is None) == (by == "mean") or (reference is not None and by == "zero"):
+    if (by == "mean" and reference is None) or (by == "zero" and reference is not None):
         raise Refused(f"Ablation by {by!r} {'needs a' if by == 'mean' else 'takes no'} `reference`.")
     names = matching(hooks, hook_points(model))
     acts = capture(model, inputs if reference is None else reference, names)

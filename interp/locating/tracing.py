@@ -29,8 +29,12 @@ from interp.writing.values import value_of
 
 
 def embedding_std(model: nn.Module, inputs: Data, hook: str = "hook_embed") -> float:
-    """The standard deviation of all entries of the embeddings of these inputs (over all seeds)."""
-    return float(capture(model, inputs, hook).tensor(hook).double().std())
+    """The standard deviation of all entries of the embeddings of these inputs (over all seeds), padding left out."""
+    acts = capture(model, inputs, hook)
+    entries = acts.tensor(hook).double()
+    if acts.mask is not None:
+        entries = entries[acts.mask.expand(entries.shape[:-1])]
+    return float(entries.std())
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def train_tuned_lens(
     batch_size: int = 32,
     seed: int = 0,
 ) -> TunedLens:
-    """Translators for every layer, fitted on sequences `[example, pos]`; the network is not changed.
+    """Translators for every layer, fitted on sequences `[example, pos]`, padding left out; the network is not changed.
 
     `seed` draws the batches, the same for every member of a population. Raises `Refused` for networks that cannot be
     started after their last layer, and for steps, rate or batch size that are not above 0.
@@ -96,7 +96,8 @@ def train_tuned_lens(
         optimizer = torch.optim.Adam([lens.A, lens.b], lr=rate)
         decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
         for _ in range(steps):
-            loss = _divergence(model, _batch(feed, randomness), lens, hooks)
+            inputs, real = _batch(feed, randomness)
+            loss = _divergence(model, inputs, real, lens=lens, hooks=hooks)
             # by autograd.grad, so that the network's own parameters gather no gradient
             lens.A.grad, lens.b.grad = torch.autograd.grad(loss, (lens.A, lens.b))
             optimizer.step()
@@ -134,14 +135,20 @@ def _untrained(model: nn.Module, feed: Feed, layers: int) -> TunedLens:
     return TunedLens(A.requires_grad_(), b.requires_grad_(), digest_of(model))
 
 
-def _batch(feed: Feed, randomness: torch.Generator) -> Tensor:
-    """Examples drawn without replacement."""
+def _batch(feed: Feed, randomness: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Examples drawn without replacement, and where they are real, `[*seed, example, pos]`."""
     chosen = torch.randperm(feed.total, generator=randomness)[: feed.batch_size]
-    return feed.inputs.index_select(feed.axis, chosen.to(feed.inputs.device)).to(feed.device, feed.dtype)
+    inputs = feed.inputs.index_select(feed.axis, chosen.to(feed.inputs.device)).to(feed.device, feed.dtype)
+    if feed.padding is None:
+        return inputs, torch.ones(inputs.shape, dtype=torch.bool, device=inputs.device)
+    real = feed.padding.index_select(feed.padding.ndim - 2, chosen.to(feed.padding.device))
+    return inputs, real.to(inputs.device)
 
 
-def _divergence(model: nn.Module, inputs: Tensor, lens: TunedLens, hooks: list[str]) -> Tensor:
-    """KL(output || lens), mean over examples and positions, summed over layers and seeds."""
+def _divergence(
+    model: nn.Module, inputs: Tensor, real: Tensor, *, lens: TunedLens, hooks: list[str]
+) -> Tensor:
+    """KL(output || lens), mean over examples and positions that are real, summed over layers and seeds."""
     with torch.no_grad(), traced(model, hooks) as live:
         last = model(inputs, stop_at_layer=len(hooks))
         output = model(last, start_at_layer=len(hooks)).log_softmax(-1)
@@ -149,5 +156,5 @@ def _divergence(model: nn.Module, inputs: Tensor, lens: TunedLens, hooks: list[s
     for layer, name in enumerate(hooks):
         seen = model(lens.translated(live[name], layer), start_at_layer=len(hooks)).log_softmax(-1)
         divergence = F.kl_div(seen, output, reduction="none", log_target=True).sum(-1)
-        total = total + divergence.mean((-2, -1)).sum()
+        total = total + (torch.where(real, divergence, 0).sum((-2, -1)) / real.sum((-2, -1))).sum()
     return total

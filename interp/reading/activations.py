@@ -52,7 +52,8 @@ class NoSuchHook(Refused, KeyError):
 class Activations(Mapping[str, xr.DataArray]):
     """An immutable mapping from hook name to activations with named axes; see the module's docstring.
 
-    Raises `Refused` when an array's axes or lengths contradict `examples` or `seeds`.
+    `mask`: False where the data was padded. Raises `Refused` when an array's axes or lengths contradict `examples` or
+    `seeds`.
     """
 
     def __init__(
@@ -62,15 +63,22 @@ class Activations(Mapping[str, xr.DataArray]):
         axes: Mapping[str, tuple[str, ...]],
         examples: pd.DataFrame,
         seeds: Sequence[int] | None = None,
+        mask: Tensor | None = None,
     ) -> None:
         self._values = dict(values)
         self._axes = {name: tuple(axes[name]) for name in values}
         self._examples = examples.copy(deep=False)
         self._seeds = None if seeds is None else tuple(seeds)
+        self._mask = mask
         self._built: dict[str, xr.DataArray] = {}
         self._columns: dict[str, tuple[str, np.ndarray[Any, Any]]] | None = None
         for name, value in self._values.items():
             self._check(name, tuple(value.shape))
+        if mask is not None and (mask.dtype != torch.bool or mask.shape[-2] != len(self._examples)):
+            raise Refused(
+                f"A mask is truth values [*seed, example, pos]; given {mask.dtype} {list(mask.shape)} for "
+                f"{len(self._examples)} examples."
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,6 +94,11 @@ class Activations(Mapping[str, xr.DataArray]):
     def seeds(self) -> tuple[int, ...] | None:
         """The seeds along the `seed` axis; None for one network."""
         return self._seeds
+
+    @property
+    def mask(self) -> Tensor | None:
+        """`[*seed, example, pos]`, False where a sequence was padded; None where none was, or nothing told of it."""
+        return self._mask
 
     @property
     def nbytes(self) -> int:

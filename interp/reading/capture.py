@@ -44,7 +44,8 @@ def capture(
 
     `data`: a tensor `[example, ...]` (`[seed, example, ...]` for inputs of each member of a population), or
     anything with `inputs` and `examples`; its `mask`, where it has one, tells the network where sequences end, and
-    what is captured at padded positions means nothing. `batch_size`: 256 unless given. `dtype`: float16, bfloat16,
+    what is captured at padded positions means nothing (the `mask` of the result says which these are; means made by
+    edits leave them out). `batch_size`: 256 unless given. `dtype`: float16, bfloat16,
     float32 or float64 for floating activations; kept as they are unless given. `to`: a folder that does not exist
     yet; activations go to disk and are read from there where they are used, so they may exceed the memory.
 

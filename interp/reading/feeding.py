@@ -42,7 +42,10 @@ class LabelledData(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Feed:
-    """Inputs to be read in batches along `axis`, each moved to the network's device and dtype."""
+    """Inputs to be read in batches along `axis`, each moved to the network's device and dtype.
+
+    `mask`: what the network is told of padding; `padding`: where there is any, told or not (see `padding_of`).
+    """
 
     inputs: Tensor
     examples: pd.DataFrame
@@ -51,6 +54,7 @@ class Feed:
     device: torch.device
     dtype: torch.dtype
     mask: Tensor | None = None
+    padding: Tensor | None = None
 
     @property
     def total(self) -> int:
@@ -103,14 +107,20 @@ def feed_of(
         raise Refused(
             f"The inputs hold {total:,} examples, but the table `examples` has {len(examples):,} rows."
         )
-    return Feed(inputs, examples, axis, size, *taken_by(model, inputs), _padding(model, data, masked))
+    mask = _padding(model, data, masked)
+    return Feed(inputs, examples, axis, size, *taken_by(model, inputs), mask, padding_of(data))
+
+
+def padding_of(data: object) -> Tensor | None:
+    """The data's mask `[*seed, example, pos]`, False at padding; None where there is no padding, or no mask."""
+    mask = getattr(data, "mask", None)
+    return mask if isinstance(mask, Tensor) and mask.ndim > 1 and not bool(mask.all()) else None
 
 
 def _padding(model: nn.Module, data: LabelledData | Tensor, masked: bool) -> Tensor | None:
     """Which positions are real, `[*seed, example, pos]`; None where all are, or the network does not ask."""
-    mask = getattr(data, "mask", None)
-    padded = isinstance(mask, Tensor) and not bool(mask.all())
-    if not padded or "mask" not in inspect.signature(model.forward).parameters:
+    mask = padding_of(data)
+    if mask is None or "mask" not in inspect.signature(model.forward).parameters:
         return None
     if masked:
         return mask

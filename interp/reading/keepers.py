@@ -99,6 +99,7 @@ class InMemory(Keeper):
             axes={recorder.name: recorder.axes for recorder in self.recorders},
             examples=self.feed.examples,
             seeds=self.seeds,
+            mask=self.feed.padding,
         )
 
 
@@ -109,7 +110,7 @@ class OnDisk(Keeper):
         self, recorders: Sequence[Recorder], feed: Feed, seeds: tuple[int, ...] | None, *, folder: Path
     ) -> None:
         super().__init__(recorders, feed, seeds)
-        self.writer = StoreWriter(folder, examples=feed.examples, seeds=seeds)
+        self.writer = StoreWriter(folder, examples=feed.examples, seeds=seeds, mask=feed.padding)
 
     def plan(self, length: int) -> int:
         needed = self.bytes_per_example * self.feed.total

@@ -20,7 +20,8 @@ import pandas as pd
 import torch
 from boltons.fileutils import atomic_save
 from pydantic import TypeAdapter, ValidationError
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from interp.reading.activations import Activations
@@ -30,7 +31,14 @@ from interp.refusals import BadFile, Refused
 
 MANIFEST = "manifest.json"
 EXAMPLES = "examples.json"
-LEFTOVERS = ("shard-*.safetensors", "shard-*.safetensors.part", f"{EXAMPLES}*", f"{MANIFEST}.part")
+MASK = "mask.safetensors"
+LEFTOVERS = (
+    "shard-*.safetensors",
+    "shard-*.safetensors.part",
+    f"{EXAMPLES}*",
+    f"{MASK}*",
+    f"{MANIFEST}.part",
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ class Manifest:
     seeds: tuple[int, ...] | None
     examples: FileRecord
     shards: tuple[FileRecord, ...]
+    mask: FileRecord | None = None
     format: Literal["interp-activations"] = "interp-activations"
     version: Literal[1] = 1
 
@@ -72,8 +81,10 @@ class Manifest:
 class StoreWriter:
     """Writes a store shard by shard. Raises `Refused` for a folder that already holds something else."""
 
-    def __init__(self, folder: Path, *, examples: pd.DataFrame, seeds: Sequence[int] | None) -> None:
-        self.folder, self.seeds = folder, None if seeds is None else tuple(seeds)
+    def __init__(
+        self, folder: Path, *, examples: pd.DataFrame, seeds: Sequence[int] | None, mask: Tensor | None = None
+    ) -> None:
+        self.folder, self.seeds, self.mask = folder, None if seeds is None else tuple(seeds), mask
         self.table = encode_table(examples)
         self.hooks: dict[str, HookRecord] = {}
         self.shards: list[FileRecord] = []
@@ -86,11 +97,7 @@ class StoreWriter:
             self.folder.mkdir(parents=True, exist_ok=True)
             _remove_leftovers(self.folder)
         path = self.folder / f"shard-{len(self.shards):05d}.safetensors"
-        part = path.with_name(path.name + ".part")
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part)
-        _flush(part)
-        part.replace(path)
-        self.shards.append(_recorded(path))
+        self.shards.append(_saved(tensors, path))
         for name, tensor in tensors.items():
             self._count(name, tensor, axes[name])
 
@@ -105,8 +112,10 @@ class StoreWriter:
     def _finish(self) -> None:
         with atomic_save(str(self.folder / EXAMPLES), text_mode=False, overwrite_part=True) as file:
             file.write(self.table.encode())
+        mask = None if self.mask is None else _saved({"mask": self.mask.cpu()}, self.folder / MASK)
         _flush(self.folder)
-        manifest = Manifest(self.hooks, self.seeds, _recorded(self.folder / EXAMPLES), tuple(self.shards))
+        table = _recorded(self.folder / EXAMPLES)
+        manifest = Manifest(self.hooks, self.seeds, table, tuple(self.shards), mask)
         with atomic_save(str(self.folder / MANIFEST), text_mode=False, overwrite_part=True) as file:
             file.write(TypeAdapter(Manifest).dump_json(manifest, indent=1))
         _flush(self.folder)
@@ -133,8 +142,9 @@ def open_activations(folder: str | Path, *, verify: bool = False) -> Activations
     """
     root = Path(folder)
     manifest = _read_manifest(root)
-    for record in (manifest.examples, *manifest.shards):
-        _check_file(root, record, verify)
+    for record in (manifest.examples, *manifest.shards, manifest.mask):
+        if record is not None:
+            _check_file(root, record, verify)
     shards = [Shard(root / record.file) for record in manifest.shards]
     values = {name: _mapped(name, record, shards, root) for name, record in manifest.hooks.items()}
     source = root / manifest.examples.file
@@ -143,6 +153,7 @@ def open_activations(folder: str | Path, *, verify: bool = False) -> Activations
         axes={name: record.axes for name, record in manifest.hooks.items()},
         examples=decode_table(source.read_bytes(), source=str(source)),
         seeds=manifest.seeds,
+        mask=None if manifest.mask is None else _mask(root / manifest.mask.file),
     )
 
 
@@ -186,6 +197,13 @@ def _mapped(name: str, record: HookRecord, shards: Sequence[Shard], root: Path) 
     return Mapped(name, shards, record.shape, getattr(torch, record.dtype), axis)
 
 
+def _mask(path: Path) -> Tensor:
+    try:
+        return load_file(path)["mask"]
+    except (SafetensorError, KeyError) as error:
+        raise BadFile(f"{path} is not the mask of a store: {error}") from error
+
+
 def _refuse_occupied(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise Refused(f"{folder} is a file; activations go to a folder.")
@@ -205,6 +223,15 @@ def _leftovers(folder: Path) -> list[Path]:
 def _remove_leftovers(folder: Path) -> None:
     for path in _leftovers(folder):
         path.unlink(missing_ok=True)
+
+
+def _saved(tensors: Mapping[str, Tensor], path: Path) -> FileRecord:
+    """Tensors as a safetensors file, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part)
+    _flush(part)
+    part.replace(path)
+    return _recorded(path)
 
 
 def _recorded(path: Path) -> FileRecord:

@@ -25,6 +25,7 @@ from interp.refusals import Refused
 from interp.writing.aligning import aligned, named_dims
 from interp.writing.directions import component, orthonormal, stacked_directions
 from interp.writing.drawing import other_examples, randomness
+from interp.writing.references import mean_over_examples, refuse_padded_donors, with_examples
 from interp.writing.sites import Site
 from interp.writing.values import Value
 
@@ -118,7 +119,8 @@ class Resample:
         place, count = site.axes.index("example"), site.sizes(tensor)["example"]
         if self.source is None:
             return tensor.index_select(place, other_examples(count, generator, site.hook).to(tensor.device))
-        dims = _with_examples(self.source, site)
+        dims = with_examples(self.source, site)
+        refuse_padded_donors(self.source, dims, site)
         pool, along = self.source.tensor, dims.index("example")
         donors = torch.randint(pool.shape[along], (count,), generator=generator)
         drawn = self.source.relabelled(pool.index_select(along, donors.to(pool.device)), dims)
@@ -167,31 +169,6 @@ def local(change: object, axis: str) -> bool:
     if isinstance(change, ProjectOut):
         return change.directions.dims is None or axis not in change.directions.dims
     return isinstance(change, Zero | Replace | Mean | Freeze | Scale | Noise | Add)
-
-
-def mean_over_examples(reference: Value, site: Site) -> Value:
-    """The mean over the example axis of reference activations; what has no example axis is that mean."""
-    axes, ndim = site.axes, reference.tensor.ndim
-    if reference.dims is None and (ndim < len(axes) - 1 or (ndim < len(axes) and "seed" not in axes)):
-        return reference
-    if reference.dims is not None and "example" not in reference.dims:
-        return reference
-    dims = _with_examples(reference, site)
-    place, tensor = dims.index("example"), reference.tensor
-    mean = tensor.mean(dim=place, dtype=torch.promote_types(tensor.dtype, torch.float32))
-    return reference.relabelled(mean, [dim for dim in dims if dim != "example"])
-
-
-def _with_examples(value: Value, site: Site) -> tuple[str, ...]:
-    """The axes of activations of many examples, however many."""
-    if value.dims is not None and "example" in value.dims:
-        return value.dims
-    if value.dims is None and value.tensor.ndim == len(site.axes):
-        return site.axes
-    raise Refused(
-        f"{value!r} has no certain `example` axis at {site.hook!r} [{', '.join(site.axes)}]: "
-        "give all these axes, or an xarray.DataArray with named dimensions."
-    )
 
 
 def _require_axis(axis: str, site: Site) -> None:

@@ -107,13 +107,13 @@ def mask_of(
     for axis, chosen in positions.items():
         along = torch.zeros(sizes[axis], dtype=torch.bool)
         along[list(chosen)] = True
-        mask = mask & _laid(along, (axis,), axes)
+        mask = mask & laid(along, (axis,), axes)
     for axis, table in (by_example or {}).items():
-        mask = mask & _laid(table, ("example", axis), axes)
+        mask = mask & laid(table, ("example", axis), axes)
     return mask
 
 
-def _laid(mask: Tensor, dims: tuple[str, ...], axes: Sequence[str]) -> Tensor:
+def laid(mask: Tensor, dims: Sequence[str], axes: Sequence[str]) -> Tensor:
     """A mask along some axes, shaped to meet a tensor of all of them."""
     order = sorted(range(len(dims)), key=lambda i: axes.index(dims[i]))
     mask = mask.permute(order)

@@ -30,10 +30,12 @@ from torch import Tensor, nn
 
 from interp.reading.capture import evaluating
 from interp.reading.feeding import LabelledData, feed_of, refuse_padding_at
-from interp.reading.points import seeds_of
+from interp.reading.points import declared_axes, seeds_of
 from interp.refusals import Refused
-from interp.writing.edits import Edit, edits_of
+from interp.writing.changes import Resample
+from interp.writing.edits import Edit, checked_point, edits_of
 from interp.writing.planning import Edits
+from interp.writing.references import refuse_padded_batch
 from interp.writing.room import allowed
 from interp.writing.sweep_labels import labelled
 from interp.writing.swept import Sweeping
@@ -71,10 +73,20 @@ def sweep(
     feed = feed_of(model, inputs, batch_size=None)
     refuse_padding_at(inputs, at)
     given, seeds = feed.inputs.to(feed.device, feed.dtype), seeds_of(model)
+    if feed.padding is not None:
+        _refuse_padded_donors(model, asked, feed.padding)
     sweeping = Sweeping(model, given, metric, feed.axis, at, memory)
     with evaluating(model):
         values = sweeping.values(asked) if executor is None else shared_out(sweeping, asked, executor)
     return labelled(values, asked, model=model, examples=feed.examples, seeds=seeds)
+
+
+def _refuse_padded_donors(model: nn.Module, asked: Sequence[Edits], real: Tensor) -> None:
+    """Refuses resampling within a batch at positions that are padding in some of its examples."""
+    for edit in (edit for edits in asked for edit in edits):
+        if isinstance(edit.change, Resample) and edit.change.source is None:
+            axes = declared_axes(checked_point(edit, model)) or ()
+            refuse_padded_batch(edit.hook, axes, edit.where, real)
 
 
 def shared_out(sweeping: Sweeping, asked: Sequence[Edits], executor: Executor) -> Tensor:

@@ -28,6 +28,7 @@ class Value:
             None  # as last laid over a hook's tensor: sweeps ask again and again
         )
         self.seeds: tuple[int, ...] | None = None
+        self.real: Tensor | None = None  # of captured activations: False where a sequence was padded
         if isinstance(data, xr.DataArray):
             self.dims = tuple(str(dim) for dim in data.dims)
             self.seeds = (
@@ -57,7 +58,7 @@ class Value:
         same = (
             self.dims == other.dims and self.seeds == other.seeds and self.tensor.dtype == other.tensor.dtype
         )
-        return same and torch.equal(self.tensor, other.tensor)
+        return same and torch.equal(self.tensor, other.tensor) and _alike(self.real, other.real)
 
     def __hash__(self) -> int:
         return hash((self.dims, self.seeds, tuple(self.tensor.shape), self.tensor.dtype))
@@ -95,7 +96,12 @@ def _of_activations(activations: Activations, hook: str) -> Value:
     value = Value(activations.tensor(hook).detach())
     value.dims = activations.axes(hook)
     value.seeds = activations.seeds if "seed" in value.dims else None
+    value.real = activations.mask
     return value
+
+
+def _alike(one: Tensor | None, other: Tensor | None) -> bool:
+    return one is other or (one is not None and other is not None and torch.equal(one, other))
 
 
 def _as_tensor(data: Any) -> Tensor:
