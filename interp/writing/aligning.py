@@ -8,7 +8,9 @@ two readings fit, or none does, it is refused: nothing broadcasts by position, a
 an axis of size 1.
 
 Along an axis the edit is restricted on, a value has the axis's full length (it is read at the same places),
-or one entry per selected position, or it lacks the axis. A value that overflows in the network's dtype is refused.
+or one entry per selected position, or it lacks the axis. Where all positions are selected in an order of their
+own, the first two cannot be told apart and the value is refused (`seed` labels do tell). A value that overflows
+in the network's dtype is refused.
 """
 
 from __future__ import annotations
@@ -33,15 +35,21 @@ def _laid(value: Value, like: Tensor, site: Site) -> Tensor:
     """The same over the whole of which `like` is a part; kept for the next edit where no position is in it."""
     sizes = site.sizes(like)
     key = (tuple(sizes.items()), like.dtype, like.device, site.seeds, site.positions.get("seed"))
-    if value.laid is not None and value.laid[0] == key:
-        return value.laid[1]
+    kept = value.laid  # taken once: another thread may lay another in its place
+    if kept is not None and kept[0] == key:
+        return kept[1]
     if value.holds_nan:
         raise Refused(f"The value for {site.hook!r} holds NaN.")
     tensor = _cast(value, like, site)
     if tensor.ndim == 0:
         return tensor
     dims = named_dims(value, list(sizes.values()), site)
-    short = [axis for axis in site.positions if axis in dims and tensor.shape[dims.index(axis)] < sizes[axis]]
+    lengths = dict(zip(dims, tensor.shape, strict=True))
+    short = [
+        axis
+        for axis in site.positions
+        if axis in dims and _by_choice(value, axis, lengths[axis], sizes, site)
+    ]
     for axis in short:
         tensor = _spread(tensor, dims.index(axis), sizes[axis], site.positions[axis])
     order = [dims.index(axis) for axis in site.axes if axis in dims]
@@ -115,10 +123,26 @@ def _fits(dims: Sequence[str], shape: tuple[int, ...], sizes: Mapping[str, int],
     )
 
 
+def _by_choice(value: Value, axis: str, length: int, sizes: Mapping[str, int], site: Site) -> bool:
+    """Whether the value has one entry per selected position, in their order, rather than one for each of the axis.
+
+    Raises `Refused` where all are selected in an order of their own, which could be either.
+    """
+    chosen = list(site.positions[axis])
+    if length < sizes[axis]:
+        return True
+    if len(chosen) < length or chosen == sorted(chosen):
+        return False
+    if axis == "seed" and value.seeds is not None:
+        return value.seeds != site.seeds
+    raise Refused(
+        f"{axis}= at {site.hook!r} selects all {length} in another order, so a value of {length} along it could be "
+        f"meant at the same places or one by one: give {axis}= in ascending order, or not at all."
+    )
+
+
 def _spread(tensor: Tensor, place: int, length: int, positions: Sequence[int]) -> Tensor:
     """One entry per selected position, laid out along the whole axis (the rest is never used)."""
-    if tensor.shape[place] == length:
-        return tensor
     shape = list(tensor.shape)
     shape[place] = length
     index = torch.tensor(positions, device=tensor.device)

@@ -128,3 +128,44 @@ def test_values_compare_by_content() -> None:
         "[2, 4]",
         "[example 4, neuron 4]",
     ]
+
+
+def test_a_value_along_all_positions_in_another_order_is_refused() -> None:
+    whole = xr.DataArray(numbered(4).numpy(), dims="neuron")
+    with pytest.raises(Refused, match="selects all 4 in another order"):
+        spread(whole, neuron=[3, 2, 1, 0])
+    assert spread(whole, neuron=[0, 1, 2, 3])[0, 0].tolist() == [0, 1, 2, 3]
+    three = spread(xr.DataArray(numbered(3).numpy(), dims="neuron"), neuron=[3, 2, 1])
+    assert three[0, 0, 1:].tolist() == [2, 1, 0]
+    assert spread(5.0, neuron=[3, 2, 1, 0]).unique().tolist() == [5]
+
+
+@pytest.mark.parametrize("order", [[7, 11], [11, 7]])
+def test_labelled_seeds_are_found_by_their_labels_in_whichever_order(order: list[int]) -> None:
+    value = xr.DataArray(np.array(order, np.float32), dims="seed", coords={"seed": order})
+    places = [(7, 11).index(seed) for seed in order]
+    assert spread(value, seed=places)[:, 0, 0].tolist() == [7, 11]
+    in_order = xr.DataArray(np.array([7, 11], np.float32), dims="seed", coords={"seed": [7, 11]})
+    assert spread(in_order, seed=places)[:, 0, 0].tolist() == [7, 11]
+
+
+class Raced(Value):
+    """Whoever looks at `laid` a third time finds what another thread has laid there since."""
+
+    looks = 0
+
+    @property  # type: ignore[override]
+    def laid(self) -> Any:
+        self.looks += 1
+        return self.kept if self.looks < 3 else (None, torch.zeros(1, 1, 1))
+
+    @laid.setter
+    def laid(self, given: Any) -> None:
+        self.kept, self.looks = given, 0
+
+
+def test_what_another_thread_lays_in_between_is_not_taken() -> None:
+    value = Raced(xr.DataArray(numbered(4).numpy(), dims="neuron"))
+    for _ in range(2):  # the second time it is laid already
+        value.looks = 0
+        assert aligned(value, LIKE, site()).flatten().tolist() == [0, 1, 2, 3]
