@@ -94,20 +94,33 @@ def types_from_inputs(
 
 def _prototypes(inputs: NDArray[np.float64], *, count: int, seed: int) -> NDArray[np.float64]:
     """k-means centres, `[type, feature]`, each the nearest to at least two inputs."""
-    for start in np.random.default_rng(seed).integers(2**31, size=10):
-        centres = _means(inputs, count, int(start))
+    starts = np.random.default_rng(seed).integers(2**31, size=10).tolist()
+    for start in starts:
+        centres = _means(inputs, count, start)
         if _nearest_to(inputs, centres).min() >= 2:
             return centres
-    centres = centres[_nearest_to(inputs, centres) >= 2]
-    while 0 < len(centres) < count:
-        largest = _nearest_to(inputs, centres).argmax()
-        within = inputs[pairwise_distances_argmin(inputs, centres) == largest]
-        centres = np.concatenate([np.delete(centres, largest, axis=0), _means(within, 2, int(start))])
-    if not len(centres) or _nearest_to(inputs, centres).min() < 2:
-        raise Refused(
-            f"{len(inputs)} inputs do not fall into {count} types of two inputs or more. Give more inputs, or ask for "
-            "fewer types."
-        )
+    for start in starts:
+        kept = centres[_nearest_to(inputs, centres) >= 2]
+        if not len(kept):
+            break
+        centres = _parted(inputs, kept, count, start)
+        if _nearest_to(inputs, centres).min() >= 2:
+            return centres
+    raise Refused(
+        f"{len(inputs)} inputs do not fall into {count} types of two inputs or more. Give more inputs, or ask for "
+        "fewer types."
+    )
+
+
+def _parted(
+    inputs: NDArray[np.float64], centres: NDArray[np.float64], count: int, start: int
+) -> NDArray[np.float64]:
+    """The centres with the largest type parted in two, until there are as many as asked for."""
+    while len(centres) < count:
+        nearest = pairwise_distances_argmin(inputs, centres)
+        largest = np.bincount(nearest, minlength=len(centres)).argmax()
+        halves = _means(inputs[nearest == largest], 2, start)
+        centres = np.concatenate([np.delete(centres, largest, axis=0), halves])
     return centres
 
 
