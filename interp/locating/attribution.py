@@ -76,7 +76,9 @@ def integrated_gradients(
     """Integrated gradients of the metric at one hook, from `baseline` (aligned as the value of `patch` is).
 
     `steps` points of a Gauss-Legendre rule: exact for gradients that are polynomials of degree 2 steps - 1 along the
-    line. Raises `Refused` for steps below 1 and for a baseline that does not fit.
+    line. All positions of the hook lie on the line at once: in a recurrent layer a position is credited for what it
+    does while the later ones are given, not through them. Raises `Refused` for steps below 1 and for a baseline that
+    does not fit.
     """
     if steps < 1:
         raise Refused(f"steps is at least 1; given {steps}.")
