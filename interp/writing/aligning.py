@@ -9,8 +9,8 @@ an axis of size 1.
 
 Along an axis the edit is restricted on, a value has the axis's full length (it is read at the same places),
 or one entry per selected position, or it lacks the axis. Where all positions are selected in an order of their
-own, the first two cannot be told apart and the value is refused (`seed` labels do tell). A value that overflows
-in the network's dtype is refused.
+own, the first two cannot be told apart and the value is refused (`seed` labels tell; `Activations` are whole).
+A value that overflows in the network's dtype is refused.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _by_choice(value: Value, axis: str, length: int, sizes: Mapping[str, int], s
     chosen = list(site.positions[axis])
     if length < sizes[axis]:
         return True
-    if len(chosen) < length or chosen == sorted(chosen):
+    if value.whole or len(chosen) < length or chosen == sorted(chosen):
         return False
     if axis == "seed" and value.seeds is not None:
         return value.seeds != site.seeds

@@ -102,6 +102,7 @@ class Noise:
         sizes = {axis: n for axis, n in site.sizes(tensor).items() if axis != "seed"}
         drawn = torch.randn(tuple(sizes.values()), generator=randomness(self.draw, site), dtype=torch.float64)
         noise = Value(0.0).relabelled(drawn, tuple(sizes))
+        noise.whole = True
         spread = aligned(self.std, tensor, site)
         return tensor + spread * aligned(noise, tensor, site)
 

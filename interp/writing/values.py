@@ -28,6 +28,7 @@ class Value:
             None  # as last laid over a hook's tensor: sweeps ask again and again
         )
         self.seeds: tuple[int, ...] | None = None
+        self.whole = False  # whether it is known to be of the whole hook, as what was captured is
         self.real: Tensor | None = None  # of captured activations: False where a sequence was padded
         if isinstance(data, xr.DataArray):
             self.dims = tuple(str(dim) for dim in data.dims)
@@ -44,7 +45,7 @@ class Value:
     def relabelled(self, tensor: Tensor, dims: Sequence[str]) -> Value:
         """A tensor made from this one, with these axis names and the same seeds."""
         value = Value(tensor)
-        value.dims, value.seeds = tuple(dims), self.seeds
+        value.dims, value.seeds, value.whole = tuple(dims), self.seeds, self.whole
         return value
 
     @cached_property
@@ -96,7 +97,7 @@ def _of_activations(activations: Activations, hook: str) -> Value:
     value = Value(activations.tensor(hook).detach())
     value.dims = activations.axes(hook)
     value.seeds = activations.seeds if "seed" in value.dims else None
-    value.real = activations.mask
+    value.whole, value.real = True, activations.mask
     return value
 
 

@@ -137,6 +137,9 @@ def test_a_value_along_all_positions_in_another_order_is_refused() -> None:
     assert spread(whole, neuron=[0, 1, 2, 3])[0, 0].tolist() == [0, 1, 2, 3]
     three = spread(xr.DataArray(numbered(3).numpy(), dims="neuron"), neuron=[3, 2, 1])
     assert three[0, 0, 1:].tolist() == [2, 1, 0]
+    captured = Value(whole)
+    captured.whole = True  # as Activations are
+    assert spread(captured, neuron=[3, 2, 1, 0])[0, 0].tolist() == [0, 1, 2, 3]
     assert spread(5.0, neuron=[3, 2, 1, 0]).unique().tolist() == [5]
 
 
