@@ -27,6 +27,7 @@ from interp.reading.points import hook_points, matching, seeds_of
 from interp.refusals import Refused, unknown
 from interp.writing.edits import Edit, mean, patch, resample, zero
 from interp.writing.sweep import Metric, sweep
+from interp.writing.swept import whole_position
 from interp.writing.values import value_of
 
 Data = LabelledData | Tensor
@@ -41,19 +42,20 @@ def activation_patching(
     source: Data | Activations,
     metric: Metric,
     *,
-    hooks: str | Sequence[str] = "blocks.*.hook_resid_pre",
+    hooks: str | Sequence[str] | None = None,
     along: Sequence[str] = ("pos",),
     at: int | None = None,
     executor: Executor | None = None,
 ) -> Effects:
     """The metric with each place of each hook, in turn, as it is in the run of `source`, example for example.
 
-    A place is one position along each axis of `along` (`()`: the whole hook); `pos` stands for `query_pos` and `head`
+    `hooks`: "blocks.*.hook_resid_pre" unless given. A place is one position along each axis of `along` (`()`: the whole
+    hook); `pos` stands for `query_pos` and `head`
     for `key_head` where a hook has those. `source`: data, or activations captured already. `metric` and `at` as in
     `sweep`. The edits carry the coordinates `hook`, `component`, `layer` and the axes of `along`. (To hold attribution
     against exact effects, node for node: `exact_patching`, node_patching.py, the same sweep with its labels.)
     """
-    names = matching(hooks, hook_points(model))
+    names = hooks_named(model, hooks, unless_given="blocks.*.hook_resid_pre")
     acts = source if isinstance(source, Activations) else capture(model, source, names)
     values = {name: value_of(acts, name) for name in names}
     found = dict(_places(names, {name: _sizes(acts, name) for name in names}, along))
@@ -102,12 +104,25 @@ def ablation(
 @torch.no_grad()
 def measure(model: nn.Module, inputs: Data, metric: Metric, *, at: int | None) -> xr.DataArray:
     """The metric of the untouched network, `[(seed), example]`."""
-    feed, seeds = feed_of(model, inputs, batch_size=None), seeds_of(model)
+    feed, seeds, at = feed_of(model, inputs, batch_size=None), seeds_of(model), whole_position(at)
     with evaluating(model):
         output = model(feed.inputs.to(feed.device, feed.dtype))
     values = metric(output if at is None else output.select(-2, at)).cpu()
     dims, coords = (("example",), {}) if seeds is None else (("seed", "example"), {"seed": list(seeds)})
     return xr.DataArray(values.numpy(), dims=dims, coords=coords)
+
+
+def hooks_named(model: nn.Module, hooks: str | Sequence[str] | None, *, unless_given: str) -> tuple[str, ...]:
+    """The hooks asked for. Raises `Refused` asking for some where none were and the network lacks the usual ones."""
+    points = hook_points(model)
+    if hooks is not None:
+        return matching(hooks, points)
+    try:
+        return matching(unless_given, points)
+    except Refused as error:
+        raise Refused(
+            f"A {type(model).__name__} has no {unless_given}, so say where: give hooks=, of {', '.join(points)}."
+        ) from error
 
 
 def _sizes(acts: Activations, name: str) -> Mapping[str, int]:

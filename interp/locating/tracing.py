@@ -19,9 +19,9 @@ import xarray as xr
 from torch import nn
 
 from interp.locating.effects import Effects
-from interp.locating.patching import Data, measure
+from interp.locating.patching import Data, hooks_named, measure
 from interp.reading.capture import capture
-from interp.reading.points import hook_points, layer_of, matching
+from interp.reading.points import layer_of
 from interp.refusals import Refused
 from interp.writing.edits import Edit, add_noise, patch
 from interp.writing.sweep import Metric, sweep
@@ -65,15 +65,15 @@ def causal_tracing(
     corruption: Corruption,
     metric: Metric,
     *,
-    hooks: str | Sequence[str] = "blocks.*.hook_resid_post",
+    hooks: str | Sequence[str] | None = None,
     at: int | None = None,
 ) -> Effects:
     """The metric with each hook's activation at each position restored, the subject's embeddings under noise.
 
-    `untouched` is the corrupted run, `other` the clean one, each metric averaged over the draws. The edits carry the
-    coordinates `hook`, `component`, `layer` and `pos`.
+    `hooks`: "blocks.*.hook_resid_post" unless given. `untouched` is the corrupted run, `other` the clean one, each
+    metric averaged over the draws. The edits carry the coordinates `hook`, `component`, `layer` and `pos`.
     """
-    names = matching(hooks, hook_points(model))
+    names = hooks_named(model, hooks, unless_given="blocks.*.hook_resid_post")
     clean = capture(model, inputs, names)
     places = [(name, pos) for name in names for pos in range(clean[name].sizes["pos"])]
     restored = [patch(name, value_of(clean, name), pos=pos) for name, pos in places]

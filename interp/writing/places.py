@@ -4,7 +4,9 @@ An axis is restricted to one position (`pos=-1`), to several (`neuron=[1, 3]`), 
 or by a mask as long as the axis (`neuron=mask`). Positions count from 0, or from the end when negative; along
 `seed` they are the seeds themselves. What differs from example to example (the last token of the subject, say)
 is a labelled array: `pos=` a pandas Series (a column of `examples`) or a DataArray along `example`, one position
-each, or a DataArray of truth values along `example` and the axis. An axis the tensor does not have, a position
+each, or a DataArray of truth values along `example` and the axis. All are read in the order of the examples; a
+Series' index is compared with that of `examples` where a sweep is given data that has it, elsewhere (a bare tensor,
+`edited`) nothing tells whose rows they are. An axis the tensor does not have, a position
 beyond its end, one named twice, a mask of another length, another number of examples and an empty choice are
 refused: each would act elsewhere than meant, or nowhere.
 """
@@ -12,7 +14,7 @@ refused: each would act elsewhere than meant, or nowhere.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,8 @@ class PerExample:
     """For each example one position, or one truth value per position."""
 
     entries: tuple[int, ...] | tuple[tuple[bool, ...], ...]
+    index: pd.Index[Any] | None = field(default=None, compare=False)
+    """The labels of the examples, where the choice came with some."""
 
     def __repr__(self) -> str:
         return f"per example, {len(self.entries)} of them"
@@ -74,6 +78,17 @@ class Where:
             raise Refused(
                 f"Hook {hook!r} has no `example` axis, so no position can differ from one to another."
             )
+
+    def check_examples(self, hook: str, examples: pd.DataFrame) -> None:
+        """Raises `Refused` for positions that are labelled as those of other examples, or in another order."""
+        for axis, choice in self.choices:
+            index = choice.index if isinstance(choice, PerExample) else None
+            if index is not None and not index.equals(examples.index):
+                raise Refused(
+                    f"{axis}= at {hook!r} is a Series whose index ({_some(index)}) is not that of the examples "
+                    f"({_some(examples.index)}): give a column of these examples or, by their order, a "
+                    "DataArray along `example`."
+                )
 
     def positions(
         self, axes: Sequence[str], shape: Sequence[int], seeds: Sequence[int]
@@ -178,7 +193,13 @@ def _choice_by_example(axis: str, value: pd.Series[Any] | xr.DataArray) -> Choic
             f"{axis}= for each example is one whole number each along `example`, or truth values along "
             f"[example, {axis}] of which one is true; given {array.dtype} along [{', '.join(map(str, dims))}]."
         )
-    return PerExample(tuple(int(n) for n in array))
+    index = value.index if isinstance(value, pd.Series) else None
+    counted = isinstance(index, pd.RangeIndex) and (index.start, index.step) == (0, 1)  # as of a list
+    return PerExample(tuple(int(n) for n in array), None if counted else index)
+
+
+def _some(index: pd.Index[Any]) -> str:
+    return ", ".join(map(str, index[:4])) + (", …" if len(index) > 4 else "")
 
 
 def _positions(

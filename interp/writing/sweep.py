@@ -38,7 +38,7 @@ from interp.writing.planning import Edits
 from interp.writing.references import refuse_padded_batch
 from interp.writing.room import allowed
 from interp.writing.sweep_labels import labelled
-from interp.writing.swept import Sweeping
+from interp.writing.swept import Sweeping, whole_position
 
 Metric = Callable[[Tensor], Tensor]
 
@@ -70,9 +70,13 @@ def sweep(
     asked = [edits_of(entry) for entry in edits]
     if not asked or not all(asked):
         raise Refused("A sweep needs at least one entry, and each entry at least one edit.")
+    at = whole_position(at)
     feed = feed_of(model, inputs, batch_size=None)
     refuse_padding_at(inputs, at)
     given, seeds = feed.inputs.to(feed.device, feed.dtype), seeds_of(model)
+    if not isinstance(inputs, Tensor):
+        for edit in (edit for edits in asked for edit in edits):
+            edit.where.check_examples(edit.hook, feed.examples)
     if feed.padding is not None:
         _refuse_padded_donors(model, asked, feed.padding)
     sweeping = Sweeping(model, given, metric, feed.axis, at, memory)

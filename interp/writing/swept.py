@@ -7,12 +7,14 @@ of the outputs joined again.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -218,13 +220,25 @@ def _functions(module: nn.Module) -> Iterator[object]:
     yield from module._forward_pre_hooks.values()
 
 
+def whole_position(at: Any) -> int | None:
+    """A position given as any whole number (numpy's too) as an int. Raises `Refused` for anything else."""
+    if at is None or type(at) is int:
+        return at
+    try:
+        if isinstance(at, bool | np.bool_):
+            raise TypeError("a truth value")
+        return operator.index(at)
+    except TypeError as error:
+        raise Refused(f"at= is a position, a whole number; given {at!r}.") from error
+
+
 def check_position(model: nn.Module, inputs: Tensor, at: int | None) -> None:
     """Refuses `at` for a network without positions, or beyond them."""
     if at is None:
         return
     position_axis(model)
     length = inputs.shape[-1]
-    if isinstance(at, bool) or not isinstance(at, int) or not -length <= at < length:
+    if not -length <= at < length:
         raise Refused(
             f"at= is one of the {length} positions, a whole number from {-length} to {length - 1}; given {at!r}."
         )

@@ -19,6 +19,8 @@ from interp.reading.capture import capture
 from interp.refusals import Refused
 from interp.writing.edits import add_noise, edited, zero
 from models.networks.native_bridge import to_native_bridge
+from models.networks.recurrent import Recurrent
+from models.networks.recurrent_config import RecurrentConfig
 from models.networks.transformer import Transformer
 from models.networks.transformer_config import TransformerConfig
 
@@ -80,6 +82,22 @@ def test_the_whole_stream_at_the_position_that_is_read_recovers_everything() -> 
     np.testing.assert_allclose(effects.recovered.sel(edit=LENGTH - 1), 1, atol=1e-4)
     np.testing.assert_allclose(effects.recovered.isel(edit=slice(0, LENGTH - 1)), 0, atol=1e-5)
     assert effects.grid("pos", share=True).dims == ("pos",)
+
+
+def test_a_network_without_the_usual_hooks_is_asked_for_some_and_any_whole_number_is_a_position() -> None:
+    model = Recurrent(RecurrentConfig(4, 11, cell="gru", vocabulary=11, d_model=3, answers="each"))
+    with pytest.raises(
+        Refused, match=r"Recurrent has no blocks.*: give hooks=, of hook_embed, layers.0.hook_r"
+    ):
+        activation_patching(model, CORRUPTED, CLEAN, difference, at=-1)
+    with pytest.raises(Refused, match=r"Recurrent has no blocks.*: give hooks=, of hook_embed"):
+        causal_tracing(model, CLEAN, Corruption([1], draws=1), difference, at=-1)
+    given: dict[str, Any] = {"hooks": "layers.0.hook_h"}
+    one, other = (
+        activation_patching(model, CORRUPTED, CLEAN, difference, at=at, **given) for at in (-1, np.int64(-1))
+    )
+    assert one.under.identical(other.under)
+    np.testing.assert_array_equal(one.recovered, other.recovered)
 
 
 def test_components_share_a_grid_and_patterns_are_patched_by_query() -> None:

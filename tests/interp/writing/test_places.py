@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.refusals import Refused
+from interp.writing.edits import zero
 from interp.writing.places import Where, mask_of
+from interp.writing.sweep import sweep
+from models.networks.transformer import Transformer
+from models.networks.transformer_config import TransformerConfig
 
 AXES, SHAPE, SEEDS = ("seed", "example", "pos", "neuron"), (3, 4, 5, 6), (7, 11, 13)
 
@@ -83,3 +90,21 @@ def test_restrictions_compare_by_content_and_can_be_hashed() -> None:
     assert Where.of({"neuron": [1, 0]}) != Where.of({"neuron": [True, False]})
     assert hash(Where.of({"pos": slice(1, 2)})) == hash(Where.of({"pos": slice(1, 2)}))
     assert repr(Where.of({"pos": -1, "neuron": slice(1, None)})) == "pos=-1, neuron=slice(1, None)"
+
+
+def test_a_series_of_other_examples_or_in_another_order_is_refused_where_theirs_are_known() -> None:
+    model = Transformer(TransformerConfig(5, 4, layers=1, d_model=8, heads=2, d_mlp=4)).double().eval()
+    tokens = torch.randint(5, (4, 4), generator=torch.Generator().manual_seed(0))
+    table = pd.DataFrame({"last": [1, 3, 0, 2]}, index=[10, 11, 12, 13])
+    data = SimpleNamespace(inputs=tokens, examples=table)
+
+    def swept(last: Any, inputs: Any = data) -> Any:
+        return sweep(model, inputs, [zero("hook_embed", pos=last)], lambda logits: logits[:, -1, 0]).values
+
+    expected = swept(xr.DataArray(table["last"].to_numpy(), dims="example"))
+    for fitting in (table["last"], pd.Series([1, 3, 0, 2])):
+        np.testing.assert_array_equal(swept(fitting), expected)
+    np.testing.assert_array_equal(swept(table["last"], tokens), expected)
+    for foreign in (table["last"].sort_values(), table["last"].set_axis([0, 2, 4, 6])):
+        with pytest.raises(Refused, match=r"is not that of the examples \(10, 11, 12, 13\)"):
+            swept(foreign)

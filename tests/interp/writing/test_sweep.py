@@ -350,6 +350,15 @@ def test_somebody_elses_hooks_are_in_force_and_stay() -> None:
         np.testing.assert_allclose(sweep(model, tokens, entries, difference, at=-1), inside, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "whole", [np.int64(-1), np.array(-1), torch.tensor(-1)], ids=["numpy", "array", "torch"]
+)
+def test_a_position_is_any_whole_number(whole: Any) -> None:
+    model, tokens = small_transformer(), some_tokens()
+    swept = [sweep(model, tokens, [zero("hook_embed", pos=3)], difference, at=at) for at in (-1, whole)]
+    np.testing.assert_array_equal(*swept)
+
+
 @pytest.mark.parametrize("hook", ["blocks.2.hook_attn_out", "hook_logits", "blocks.2.attn.hook_pattern"])
 def test_an_edit_that_mixes_positions_sees_all_of_them_whichever_is_read(hook: str) -> None:
     model, tokens = small_transformer(), some_tokens()
@@ -398,6 +407,10 @@ def test_a_users_own_module_is_run_one_edit_at_a_time() -> None:
         ([zero("blocks.0.hook_resid_pri")], {}, "Nearest: blocks.0.hook_resid_pre"),
         ([zero("hook_embed", pos=9)], {}, "pos=9 is beyond"),
         ([zero("hook_embed")], {"at": 7}, "at= is one of the 7 positions"),
+        ([zero("hook_embed")], {"at": np.int64(7)}, "at= is one of the 7 positions"),
+        ([zero("hook_embed")], {"at": True}, "at= is a position, a whole number; given True"),
+        ([zero("hook_embed")], {"at": np.True_}, "at= is a position, a whole number"),
+        ([zero("hook_embed")], {"at": 1.0}, "at= is a position, a whole number; given 1.0"),
         ([zero("hook_embed")], {"memory": 0}, "memory= is a number of bytes"),
         (
             [zero("hook_embed")],
