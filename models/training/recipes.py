@@ -82,7 +82,7 @@ def _of_images(name: str, about: str, network: CNNConfig | ViTConfig, *, epochs:
     return Recipe(name, about, network, "mnist", training)
 
 
-def _adding(cell: CellName, about: str, reached: str = "") -> Recipe:
+def _adding(cell: CellName, about: str, reached: str) -> Recipe:
     training = TrainingConfig(
         "squared_error",
         Optimizer("adam", rate=5e-3),
@@ -180,7 +180,7 @@ RECIPES: dict[str, Recipe] = {
         # mean squared error of 8 seeds; answering 0 always gives 0.67
         _adding("rnn", "tanh network", ": not solved, a mean squared error of 0.25 or more in 8 of 8 seeds"),
         _adding("lstm", "LSTM", ": a mean squared error under 0.005 in 8 of 8 seeds in two minutes"),
-        _adding("gru", "GRU"),
+        _adding("gru", "GRU", ": a mean squared error under 0.005 in 8 of 8 seeds in over three minutes"),
         Recipe(
             "copy-gru",
             "GRU of 64 units: 5 symbols, to be named after 20 blanks; 99.9 % of them in half a minute",
