@@ -2,7 +2,7 @@
 
 Activations captured from padded sequences know where they are real (`Activations.mask`); what stands at padding means
 nothing. So a mean is taken over the examples that are real at a position, and refused where there are none; a donor
-that is padding where it would be put in is refused.
+that is padding where it would be put in is refused. An array or tensor taken out of `Activations` has lost its mask.
 """
 
 from __future__ import annotations

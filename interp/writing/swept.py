@@ -152,7 +152,10 @@ class Sweeping:
         """The metric of one entry's output, `[(seed), example]`."""
         if self.at is not None:
             axis = self.position_axis
-            output = output.select(axis, 0 if output.shape[axis] == 1 else self.at)
+            length = output.shape[axis]
+            if self.run_whole and not -length <= self.at < length:
+                raise Refused(f"at={self.at} is beyond the output, which has {length} positions.")
+            output = output.select(axis, 0 if length == 1 else self.at)
         values = self.metric(output)
         if not isinstance(values, Tensor) or tuple(values.shape) != self.shape:
             given = list(values.shape) if isinstance(values, Tensor) else type(values).__name__

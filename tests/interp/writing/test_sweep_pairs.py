@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from interp.reading.capture import capture
+from interp.refusals import Refused
 from interp.writing.edits import edited, zero
 from interp.writing.sweep import sweep
 from models.networks.seq2seq import Seq2Seq
@@ -34,6 +35,13 @@ def test_a_sweep_gives_what_one_edit_at_a_time_gives(seeds: int | tuple[int, ...
             expected = metric(model(PAIRS))
         found = torch.tensor(effects.isel(edit=place).to_numpy())
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("targets", [1, 2])
+def test_a_position_is_one_of_the_targets(targets: int) -> None:
+    model = Seq2Seq(Seq2SeqConfig(6, 3, 6, 2, d_model=8, heads=2, d_mlp=8))
+    with pytest.raises(Refused, match=f"at=2 is beyond the output, which has {targets} positions"):
+        sweep(model, PAIRS[:, : 3 + targets], [zero(HOOKS[0])], lambda logits: logits[..., 2], at=2)
 
 
 def test_captured_patterns_are_of_source_and_target_as_they_are() -> None:
