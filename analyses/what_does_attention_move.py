@@ -6,7 +6,8 @@ from random places; the length of the block is drawn for each row, too. So no fi
 so that it can be found without looking for the token.) Then
 
 - who looks at whom (T3): weights above the diagonal, and logits after a later token was changed, beside the same
-  weights without the mask; and what the output loses with the place a head looks at most, beside as much weight elsewhere;
+  weights without the mask; and what the output loses with the place a head looks at most, beside as much
+  weight elsewhere;
 - query and key find, value moves (T4): pairs of rows that differ in what is asked, where it stands, or what it is
   (induction_rows.py). Patterns, queries, keys and values of one are patched into the other, each apart, and the rise of
   the other's answer is measured at the end of the row;
