@@ -266,6 +266,23 @@ def test_draws_at_a_recurrent_layer_are_the_same_however_often_its_hook_is_calle
         np.testing.assert_allclose(found, without, atol=1e-12)
 
 
+def test_a_generator_that_goes_on_draws_once_a_pass_at_a_recurrent_layer_too() -> None:
+    model = Recurrent(RecurrentConfig(units=4, outputs=3, cell="gru", features=5, answers="each")).double()
+    inputs = torch.randn(4, 7, 5, generator=seeded(3), dtype=torch.float64)
+    passes = []
+    for gradients in (False, True):
+        going_on = seeded(9)
+        edit = add_noise("layers.0.hook_h", 1.0, draw=going_on, pos=4)
+        with torch.set_grad_enabled(gradients), edited(model, edit):
+            passes.append(torch.stack([model(inputs).detach() for _ in range(2)]))
+        beside = seeded(9)
+        for _ in range(2):
+            torch.randn(4, 7, 4, generator=beside, dtype=torch.float64)
+        assert torch.equal(going_on.get_state(), beside.get_state())
+    torch.testing.assert_close(passes[0], passes[1], rtol=0, atol=1e-12)
+    assert not torch.equal(passes[0][0], passes[0][1])
+
+
 def test_results_say_what_was_edited_and_where() -> None:
     model, tokens = small_transformer(), some_tokens()
     entries = [
