@@ -88,7 +88,7 @@ class Passing:
             axis = x.ndim - (1 if group.start == BEFORE else 2)
             x = x.narrow(axis, first, x.shape[axis] - first)
         shape = (*x.shape[:place], len(group.runs), *x.shape[place:])
-        x = x.unsqueeze(place).expand(shape).flatten(place, place + 1)
+        x = x.unsqueeze(place).expand(shape).contiguous().flatten(place, place + 1)
         for hook in group.entering:
             x = _Rider(hook, list(enumerate(group.runs)), self, first).ridden(x, own=len(group.runs) > 1)
         return x
