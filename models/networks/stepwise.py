@@ -8,7 +8,7 @@ called once a position more. A hook that declares `reads_only = True` (as `inter
 anything and is called once, at the end, on what came of it; one that does not, at a point where nobody edits, is called
 on what came of it as well.
 
-When it misleads: an edit of the user's own that draws random numbers draws anew at each position (the library's do not).
+When it misleads: a user's own edit that draws random numbers draws anew at each position (the library's do not).
 
 Gradients: a trajectory that was read has the gradient of all that hangs on it, the way through later steps included
 (`Passing`), if nobody edits the layer; where somebody does, take gradients of what a hook adds.
