@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from interp.reading.activations import Activations
 from interp.reading.feeding import Feed, LabelledData, feed_of
 from interp.reading.keepers import InMemory, Keeper, OnDisk
-from interp.reading.points import hook_points, matching, seeds_of, stop_after
+from interp.reading.points import hook_points, matching, modules_of, seeds_of, stop_after
 from interp.reading.recorder import Cursor, Recorder
 from interp.refusals import Refused, unknown
 
@@ -104,7 +104,7 @@ def attached(recorders: Sequence[Recorder]) -> Iterator[None]:
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """The network in eval mode for the length of the block, each module's own mode back afterwards."""
-    training = [module for module in model.modules() if module.training]
+    training = [module for module in modules_of(model) if module.training]
     for module in training:
         module.training = False
     try:

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
@@ -48,13 +49,18 @@ class Feed:
     """
 
     inputs: Tensor
-    examples: pd.DataFrame
+    known: pd.DataFrame | None
     axis: int
     batch_size: int
     device: torch.device
     dtype: torch.dtype
     mask: Tensor | None = None
     padding: Tensor | None = None
+
+    @cached_property
+    def examples(self) -> pd.DataFrame:
+        """What is known of each example, a row each; no columns where the inputs are a bare tensor."""
+        return pd.DataFrame(index=pd.RangeIndex(self.total)) if self.known is None else self.known
 
     @property
     def total(self) -> int:
@@ -101,9 +107,7 @@ def feed_of(
     total = int(inputs.shape[axis])
     if total == 0:
         raise Refused(f"There are no examples to capture: the inputs have shape {tuple(inputs.shape)}.")
-    if examples is None:
-        examples = pd.DataFrame(index=pd.RangeIndex(total))
-    if len(examples) != total:
+    if examples is not None and len(examples) != total:
         raise Refused(
             f"The inputs hold {total:,} examples, but the table `examples` has {len(examples):,} rows."
         )

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from interp.reading.headroom import USABLE, amount, available_ram
-from interp.reading.points import hook_points, layer_of, seeds_of
+from interp.reading.points import hook_points, layer_of, modules_of, seeds_of
 from interp.refusals import Refused
 from interp.writing.changes import Noise, Resample
 from interp.writing.clean import Abilities, CleanPass, Share, clean_pass
@@ -136,7 +136,7 @@ class Room:
 
 def _rough(model: nn.Module, inputs: Tensor, seeds: int) -> tuple[int, float]:
     """Bytes of an example's widest activation, by the widest matrix; what a pass costs, in positions of a run."""
-    parameters = list(model.parameters())
+    parameters = [p for module in modules_of(model) for p in module._parameters.values() if p is not None]
     widest = max([max(parameter.shape[-2:], default=1) for parameter in parameters], default=1)
     itemsize = max([parameter.itemsize for parameter in parameters], default=4)
     positions = 1 if inputs.is_floating_point() else inputs.shape[-1]

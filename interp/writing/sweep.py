@@ -82,7 +82,7 @@ def sweep(
     sweeping = Sweeping(model, given, metric, feed.axis, at, memory)
     with evaluating(model):
         values = sweeping.values(asked) if executor is None else shared_out(sweeping, asked, executor)
-    return labelled(values, asked, model=model, examples=feed.examples, seeds=seeds)
+    return labelled(values, asked, model=model, examples=feed.known, seeds=seeds)
 
 
 def _refuse_padded_donors(model: nn.Module, asked: Sequence[Edits], real: Tensor) -> None:

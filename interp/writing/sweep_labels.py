@@ -27,12 +27,13 @@ def labelled(
     asked: Sequence[Sequence[Edit]],
     *,
     model: nn.Module,
-    examples: pd.DataFrame,
+    examples: pd.DataFrame | None,
     seeds: Sequence[int] | None,
 ) -> xr.DataArray:
     """The values `[edit, (seed), example]` with what is known of their edits, seeds and examples."""
     dims = ("edit", "example") if seeds is None else ("edit", "seed", "example")
-    along_examples = {str(name): ("example", column.to_numpy()) for name, column in examples.items()}
+    columns = () if examples is None else examples.items()
+    along_examples = {str(name): ("example", column.to_numpy()) for name, column in columns}
     along_edits = {name: ("edit", column) for name, column in coordinates(asked, model).items()}
     own = {} if seeds is None else {"seed": list(seeds)}
     data = values.detach().cpu().float() if values.itemsize < 4 else values.detach().cpu()

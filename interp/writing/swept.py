@@ -11,7 +11,6 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from interp.reading.headroom import amount
-from interp.reading.points import hook_points, seeds_of
+from interp.reading.points import hook_points, modules_of, seeds_of
 from interp.refusals import Refused
 from interp.writing.changes import Noise, Resample, local
 from interp.writing.clean import Abilities, CleanPass, Share, clean_pass
@@ -203,7 +202,7 @@ def has_foreign_hooks(model: nn.Module) -> bool:
     """Whether somebody else's forward hooks are attached anywhere, with torch's methods or transformer-lens's."""
     hooked = [
         module
-        for module in chain(model.modules(), hook_points(model).values())
+        for module in dict.fromkeys([*modules_of(model), *hook_points(model).values()])
         if module._forward_hooks or module._forward_pre_hooks
     ]
     return any(
