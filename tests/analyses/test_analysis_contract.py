@@ -25,11 +25,12 @@ COMPARING = ("Value minus control", "Control minus value")
 SMALLER: dict[str, dict[str, Any]] = {
     "what_do_cheaper_attentions_lose": {"seeds": 4, "length": 18, "pairs": 4, "rows": 200, "epochs": 2},
     "do_images_need_convolutions": {"seeds": 4, "images": 200, "epochs": 2},
-    "where_are_facts": {"seeds": 4, "steps": 50, "planting_steps": 100},
-    "which_method_finds_planted_facts": {"seeds": 4, "planting_steps": 100},
+    "where_are_facts": {"seeds": 4, "subjects": 80, "steps": 50, "planting_steps": 60},
+    "which_method_finds_planted_facts": {"seeds": 4, "subjects": 80, "planting_steps": 60},
     "how_is_the_next_token_chosen": {"seeds": 2, "rows": 100, "epochs": 1, "steps": 4},
     "what_does_attention_move": {"seeds": 2, "rows": 100, "epochs": 1, "judged": 24},
     "what_does_cross_attention_align": {"seeds": 4, "pairs": 200, "width": 8, "epochs": 3},
+    "how_many_facts_fit": {"seeds": 4},
     "who_remembers_longest": {
         "seeds": 2,
         "adding_length": 12,
