@@ -90,6 +90,12 @@ def test_a_report_comes_of_plantings_of_which_some_failed(tmp_path: Path) -> Non
     assert lost["rehearsed"].notna().all()
 
 
+def test_a_small_world_is_said_to_be_the_one_that_drift_was_chosen_on() -> None:
+    for subjects, said in ((150, True), (1_000, False)):
+        told = notes(World(subjects, 7, 300), ("one component",), TRIALS, edits=True)
+        assert any("flatter" in note for note in told) == said
+
+
 @pytest.mark.parametrize("tier", ["heads", "sham"])
 def test_a_tier_without_plantings_has_no_figures(tier: str) -> None:
     assert of_seed(leaderboard(TRIALS), tier, "drift").empty

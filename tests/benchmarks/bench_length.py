@@ -15,9 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from steps import training_step
 from timing import interleaved
 from torch import Tensor
-from torch.nn import functional as F
 
 from models.networks.generation import Reading, StateReading
 from models.networks.key_value_cache import CachedReading
@@ -113,19 +113,6 @@ def networks() -> dict[str, Network]:
 def against_length(network: Network) -> list[float]:
     """Processor seconds of a training step on one sequence of each length."""
     return interleaved([training_step(network, some_tokens(length)) for length in LENGTHS], REPEATS, warm=2)
-
-
-def training_step(network: Network, tokens: Tensor) -> Callable[[], None]:
-    """Forward, backward and Adam on the next token."""
-    optimizer, targets = torch.optim.Adam(network.parameters(), lr=1e-3), tokens.roll(-1, dims=-1).flatten()
-
-    def step() -> None:
-        loss = F.cross_entropy(network(tokens).flatten(0, 1), targets)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    return step
 
 
 def some_tokens(length: int) -> Tensor:

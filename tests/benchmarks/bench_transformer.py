@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from steps import training_step
 from timing import interleaved
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -82,19 +83,7 @@ def some_tokens(examples: int, length: int = CONFIG.context) -> Tensor:
 def training_steps(model: Transformer, tokens: Tensor) -> list[Callable[[], object]]:
     """Forward, backward and Adam on the next token, each side on weights of its own."""
     networks = (model, to_native_bridge(model), Bare(model))
-    return [_step(network, tokens) for network in networks]
-
-
-def _step(network: nn.Module, tokens: Tensor) -> Callable[[], None]:
-    optimizer, targets = torch.optim.Adam(network.parameters(), lr=1e-3), tokens.roll(-1, dims=-1).flatten()
-
-    def step() -> None:
-        loss = F.cross_entropy(network(tokens).flatten(0, 1), targets)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    return step
+    return [training_step(network, tokens) for network in networks]
 
 
 def speed_up_of_eight(batch: int, length: int) -> float:
