@@ -2,12 +2,12 @@ from .data.bpe import BPETokenizer as BPETokenizer
 from .data.catalogue import CATALOGUE as CATALOGUE
 from .data.countries import countries as countries
 from .data.dataset import Dataset as Dataset
-from .data.digits import load_data as load_data
 from .data.fact_sets import load_facts as load_facts
 from .data.facts import Facts as Facts
 from .data.facts import Relation as Relation
 from .data.families import families as families
 from .data.halves import halves_by_subject as halves_by_subject
+from .data.loading import load_data as load_data
 from .data.modular import modular_addition as modular_addition
 from .data.morphology import with_morphology as with_morphology
 from .data.noise import noise as noise

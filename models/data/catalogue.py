@@ -1,6 +1,6 @@
 """Which data sets exist and what shape they have, told without loading any of them.
 
-No torch, no scikit-learn: `interp list` and the recipes read this file. `models.data.digits.load_data` loads
+No torch, no scikit-learn: `interp list` and the recipes read this file. `models.data.loading.load_data` loads
 by the same names, and a test holds the two together.
 """
 

@@ -1,4 +1,4 @@
-"""Handwritten digits, by name: scikit-learn's bundled 8x8 images, or MNIST.
+"""Handwritten digits: scikit-learn's bundled 8x8 images, as they are, moved about, or replaced by noise.
 
 The bundled digits are the test part of the Optical Recognition of Handwritten Digits data set: 1,797 images
 by 13 people, each of 8x8 counts from 0 to 16 of the ink in 4x4 blocks of a 32x32 bitmap. Who wrote which is
@@ -16,40 +16,16 @@ https://scikit-learn.org/stable/datasets/toy_dataset.html.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from types import MappingProxyType
-
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.datasets import load_digits
 
 from models.data.catalogue import CATALOGUE
-from models.data.clothes import load_clothes
 from models.data.dataset import Dataset
-from models.data.fact_sets import FACTS, load_fact_dataset
-from models.data.mnist import load_mnist
-from models.data.modular import modular_addition
 from models.data.noise import noise
-from models.data.recall import induction, key_value_recall
-from models.data.reordering import reordering
-from models.data.sequences import adding_problem, copy_task
 from models.data.splits import split_in_order
-from models.data.text import load_names, load_places, load_shakespeare
 from models.data.transformed import rotated, shifted
-from models.data.translation import load_translation
-from models.refusals import unknown
-
-
-def load_data(name: str) -> Dataset:
-    """The data set of this name in `models.data.catalogue.CATALOGUE`.
-
-    Raises `Refused` for an unknown name, `BadFile` when a file is missing or altered.
-    """
-    if name not in LOADERS:
-        raise unknown("data set", name, CATALOGUE)
-    return LOADERS[name]()
 
 
 def load_bundled_digits() -> Dataset:
@@ -74,31 +50,16 @@ def load_bundled_digits() -> Dataset:
     )
 
 
-def _load_letters() -> Dataset:
-    from models.data.letters import load_letters  # scikit-image takes a second
+def load_shifted_digits() -> Dataset:
+    """The bundled digits, each shifted by up to two pixels in a wider frame."""
+    return shifted(load_bundled_digits())
 
-    return load_letters()
+
+def load_rotated_digits() -> Dataset:
+    """The bundled digits, each turned by up to 45 degrees."""
+    return rotated(load_bundled_digits())
 
 
-LOADERS: Mapping[str, Callable[[], Dataset]] = MappingProxyType(
-    {
-        "digits": load_bundled_digits,
-        "mnist": load_mnist,
-        **{name: partial(load_fact_dataset, name) for name in FACTS},
-        "digits-shifted": lambda: shifted(load_bundled_digits()),
-        "digits-rotated": lambda: rotated(load_bundled_digits()),
-        "letters": _load_letters,
-        "clothes": load_clothes,
-        "noise": lambda: noise(load_bundled_digits()),
-        "adding": adding_problem,
-        "copy": copy_task,
-        "recall": key_value_recall,
-        "induction": induction,
-        "modular": modular_addition,
-        "names": load_names,
-        "places": load_places,
-        "shakespeare": load_shakespeare,
-        "reordering": reordering,
-        "translation": load_translation,
-    }
-)
+def load_digit_noise() -> Dataset:
+    """Images of noise, as many and as large as the bundled digits."""
+    return noise(load_bundled_digits())

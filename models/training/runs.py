@@ -21,8 +21,8 @@ from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 
 from models.data.dataset import Dataset
-from models.data.digits import load_data
 from models.data.fetch import cache_folder
+from models.data.loading import load_data
 from models.data.tokenizer_files import load_tokenizer
 from models.data.tokenizers import Tokenizer
 from models.files import read_record

@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from models.data.dataset import Dataset
-from models.data.digits import load_data
+from models.data.loading import load_data
 from models.data.tokenizers import Tokenizer
 from models.files import FORMAT, read_record, write_file
 from models.networks.hooked import HookedModel, population

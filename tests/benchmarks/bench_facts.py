@@ -10,7 +10,7 @@ import time
 
 import torch
 
-from models.data.digits import load_data
+from models.data.loading import load_data
 from models.networks.generation import WholeReading, generate
 from models.networks.key_value_cache import CachedReading
 from models.networks.transformer import Transformer

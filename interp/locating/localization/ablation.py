@@ -52,10 +52,9 @@ def _falls(inquiry: Inquiry, parts: Sequence[Part], replacing: Replacing) -> Ten
     falls = []
     for part in parts:
         if part.hook is None:
-            falls.append(torch.full_like(inquiry.untouched, torch.nan))
-            continue
-        edit = replacing(part, known[part.hook], inquiry)
-        falls.append(inquiry.untouched - inquiry.asked.margins(inquiry.model, edit))
+            falls.append(inquiry.unseen())
+        else:
+            falls.append(inquiry.falls(part, replacing(part, known[part.hook], inquiry)))
     return torch.stack(falls, dim=-2)
 
 

@@ -27,6 +27,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from interp.locating.localization.parts import Part
 from interp.measuring.matching import matched_pairs
 from interp.reading.points import hook_points, seeds_of
 from interp.refusals import Refused
@@ -206,6 +207,43 @@ class Inquiry:
     def seeds(self) -> tuple[int, ...] | None:
         """The population's seeds; None for one network."""
         return seeds_of(self.model)
+
+    def falls(
+        self, part: Part, edits: Edit | Sequence[Edit] = (), *, weights: Mapping[str, Tensor] | None = None
+    ) -> Float[Tensor, "*seed example"]:
+        """How much each margin falls under these edits, or with these weights, of one part; run from its layer on."""
+        layer = self.first_layer(part)
+        changed = self.asked.margins(
+            self.model, edits, weights=weights, entering=self.entering(layer), layer=layer
+        )
+        return self.untouched - changed
+
+    def unseen(self) -> Float[Tensor, "*seed example"]:
+        """NaN for every fact: the effect of a part that a method cannot see."""
+        return torch.full_like(self.untouched, torch.nan)
+
+    def first_layer(self, part: Part) -> int | None:
+        """The layer from which on a part acts; None: from the beginning."""
+        if self._last_layer is None or part.name.startswith("embed"):
+            return None
+        return self._last_layer if part.layer is None else part.layer
+
+    def entering(self, layer: int | None) -> Float[Tensor, "*seed example pos d_model"] | None:
+        """What enters a layer when nothing is changed; None, from the beginning: tokens do."""
+        if layer is None:
+            return None
+        if layer not in self._entering:
+            with torch.no_grad():
+                self._entering[layer] = self.model(self.asked.inputs, stop_at_layer=layer)
+        return self._entering[layer]
+
+    @cached_property
+    def _last_layer(self) -> int | None:
+        return last_layer(self.model)
+
+    @cached_property
+    def _entering(self) -> dict[int, Tensor]:
+        return {}
 
 
 def _dealt(examples: pd.DataFrame) -> tuple[Int64[Tensor, " half"], Int64[Tensor, " other_half"]]:

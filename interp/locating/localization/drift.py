@@ -16,14 +16,16 @@ Cohen 1989, doi.org/10.1016/S0079-7421(08)60536-8).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.adam import adam
 
-from interp.locating.localization.asking import Asked, Inquiry, last_layer
+from interp.locating.localization.asking import Asked, Inquiry
 from interp.locating.localization.parts import Part
 from interp.locating.localization.weights import changed_weights
 
@@ -35,46 +37,69 @@ BATCH = 25
 
 def drift(inquiry: Inquiry, parts: Sequence[Part]) -> Float[Tensor, "*seed part example"]:
     """How much each margin falls while one part alone is disturbed and trained on other facts."""
-    falls = []
-    for part in parts:
-        layer = _starting_layer(inquiry.model, part)
-        weights = _drifted(inquiry, part, layer)
-        falls.append(inquiry.untouched - inquiry.asked.margins(inquiry.model, weights=weights))
-    return torch.stack(falls, dim=-2)
+    return torch.stack([inquiry.falls(part, weights=_drifted(inquiry, part)) for part in parts], dim=-2)
 
 
-def _starting_layer(model: nn.Module, part: Part) -> int | None:
-    """The layer from which on this part's weights act; None: from the beginning."""
-    last = last_layer(model)
-    if last is None or part.name.startswith("embed"):
-        return None
-    return last if part.layer is None else part.layer
-
-
-def _drifted(inquiry: Inquiry, part: Part, layer: int | None) -> dict[str, Tensor]:
+def _drifted(inquiry: Inquiry, part: Part) -> dict[str, Tensor]:
     """The part's weights after noise and a few steps; only what is its own has moved."""
     randomness = torch.Generator().manual_seed(0)
-    masks = part.weights(inquiry.model)
+    disturbed = _disturbed(inquiry, part, randomness)
+    masks, layer = part.weights(inquiry.model), inquiry.first_layer(part)
+    entering = _entering(inquiry.model, inquiry.others, layer)
+    working = deepcopy(inquiry.model).requires_grad_(False)
+    own = {name: weight for name, weight in working.named_parameters() if name in disturbed}
+    for name, weight in own.items():
+        weight.copy_(disturbed[name]).requires_grad_()
+    step = _adam(list(own.values()))
+    for _ in range(STEPS):
+        rows = torch.randperm(len(inquiry.others), generator=randomness)[:BATCH]
+        met = None if entering is None else entering.index_select(-3, rows.to(entering.device))
+        with torch.enable_grad():
+            logits = inquiry.others.rows(rows).logits(working, entering=met, layer=layer)
+            loss = _loss(logits, inquiry.others.targets[rows])
+            gradients = torch.autograd.grad(loss, list(own.values()))
+        step([gradient * masks[name] for name, gradient in zip(own, gradients, strict=True)])
+    return {name: weight.detach() for name, weight in own.items()}
+
+
+def _disturbed(inquiry: Inquiry, part: Part, randomness: torch.Generator) -> dict[str, Tensor]:
+    """The part's weights with noise added, the same for every seed."""
 
     def disturb(value: Tensor, size: Tensor) -> Tensor:
         alike = value.shape[0 if inquiry.seeds is None else 1 :]
         return value + NOISE * size * torch.randn(alike, generator=randomness).to(value)
 
-    disturbed = changed_weights(inquiry.model, part, disturb)
-    own = {name: value.clone().requires_grad_() for name, value in disturbed.items()}
-    optimizer = torch.optim.Adam(own.values(), lr=RATE)
-    entering = _entering(inquiry.model, inquiry.others, layer)
-    for _ in range(STEPS):
-        rows = torch.randperm(len(inquiry.others), generator=randomness)[:BATCH]
-        met = None if entering is None else entering.index_select(-3, rows.to(entering.device))
-        with torch.enable_grad():
-            logits = inquiry.others.rows(rows).logits(inquiry.model, weights=own, entering=met, layer=layer)
-            loss = _loss(logits, inquiry.others.targets[rows])
-            gradients = torch.autograd.grad(loss, list(own.values()))
-        for (name, value), gradient in zip(own.items(), gradients, strict=True):
-            value.grad = torch.where(masks[name], gradient, 0.0)
-        optimizer.step()
-    return {name: value.detach() for name, value in own.items()}
+    return changed_weights(inquiry.model, part, disturb)
+
+
+def _adam(weights: Sequence[Tensor]) -> Callable[[list[Tensor]], None]:
+    """Takes a step of Adam for these gradients, each time it is called.
+
+    The functional form: the first `torch.optim.Adam` of a process imports a compiler, which takes over a second.
+    """
+    means, squares = ([torch.zeros_like(weight) for weight in weights] for _ in range(2))
+    counts = [torch.zeros((), device=weight.device) for weight in weights]
+
+    @torch.no_grad()
+    def step(gradients: list[Tensor]) -> None:
+        adam(
+            [weight.detach() for weight in weights],
+            gradients,
+            means,
+            squares,
+            [],
+            counts,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=RATE,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+            fused=True,
+        )
+
+    return step
 
 
 @torch.no_grad()

@@ -40,7 +40,7 @@ def gradient_times_activation(inquiry: Inquiry, parts: Sequence[Part]) -> Float[
     found = []
     for part in parts:
         if part.hook is None:
-            found.append(torch.full_like(inquiry.untouched, torch.nan))
+            found.append(inquiry.unseen())
             continue
         mean = means.tensor(part.hook).to(seen[part.hook])
         example = 0 if inquiry.seeds is None else 1
@@ -60,7 +60,7 @@ def integrated_gradients_over_neurons(
     for part in parts:
         hook = inside[part.name]
         if hook is None:
-            found.append(torch.full_like(inquiry.untouched, torch.nan))
+            found.append(inquiry.unseen())
         else:
             within = Part(part.name, hook, part.where)
             found.append(within.chosen(totals[hook]).sum((-2, -1)))

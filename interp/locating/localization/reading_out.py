@@ -45,7 +45,7 @@ def direct_attribution(inquiry: Inquiry, parts: Sequence[Part]) -> Float[Tensor,
     for part in parts:
         own = [name for name in every if _belongs(name, part)]
         if not own:
-            found.append(torch.full_like(inquiry.untouched, torch.nan))
+            found.append(inquiry.unseen())
             continue
         summed = contribution.sel(part=own).sum("part").transpose(..., "example", "pos")
         share = torch.from_numpy(summed.to_numpy()).to(inquiry.untouched)
@@ -77,7 +77,7 @@ def readability(inquiry: Inquiry, parts: Sequence[Part]) -> Float[Tensor, "*seed
     found = []
     for part in parts:
         if part.hook is None:
-            found.append(torch.full_like(inquiry.untouched, torch.nan))
+            found.append(inquiry.unseen())
             continue
         fitted = kept.at_answer(part.chosen(known.tensor(part.hook))).double()
         probes = fit_ridge(fitted, labels, classes=int(labels.max()) + 1)
@@ -115,7 +115,7 @@ def key_value_reading(inquiry: Inquiry, parts: Sequence[Part]) -> Float[Tensor, 
     found = []
     for part in parts:
         if not _is_memory(part):
-            found.append(torch.full_like(inquiry.untouched, torch.nan))
+            found.append(inquiry.unseen())
         else:
             share = shares[str(part.layer)]
             own = share if not part.where else share[..., part.where["neuron"]]

@@ -36,7 +36,7 @@ def causal_tracing(inquiry: Inquiry, parts: Sequence[Part]) -> Float[Tensor, "*s
     recovered = []
     for part in parts:
         if part.hook in (None, EMBEDDING):
-            recovered.append(torch.full_like(spoilt, torch.nan))
+            recovered.append(inquiry.unseen())
             continue
         restored = patch(str(part.hook), clean, **part.where)
         recovered.append(inquiry.asked.margins(inquiry.model, [noise, restored]) - spoilt)

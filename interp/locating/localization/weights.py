@@ -36,11 +36,7 @@ def clipping(inquiry: Inquiry, parts: Sequence[Part]) -> Float[Tensor, "*seed pa
 
 
 def _falls(inquiry: Inquiry, parts: Sequence[Part], change: Change) -> Tensor:
-    falls = [
-        inquiry.untouched
-        - inquiry.asked.margins(inquiry.model, weights=changed_weights(inquiry.model, part, change))
-        for part in parts
-    ]
+    falls = [inquiry.falls(part, weights=changed_weights(inquiry.model, part, change)) for part in parts]
     return torch.stack(falls, dim=-2)
 
 

@@ -17,7 +17,7 @@ from interp.refusals import Refused
 from interp.reporting.claims import Evidence, judge
 from interp.reporting.rules import ExceedsControls
 from models.data.dataset import Dataset
-from models.data.digits import load_data
+from models.data.loading import load_data
 from models.networks.mlp import MLP
 from models.networks.mlp_config import MLPConfig
 from models.seeds import generator

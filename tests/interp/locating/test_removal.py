@@ -150,7 +150,7 @@ def test_every_figure_is_what_plain_arithmetic_on_the_activations_gives(model: M
 
 
 def test_maps_of_a_convolution_have_no_one_axis_to_remove_from() -> None:
-    from models.data.digits import load_data
+    from models.data.loading import load_data
     from models.networks.cnn import CNN
     from models.networks.cnn_config import CNNConfig, Convolution
 

@@ -15,8 +15,8 @@ from sklearn.datasets import load_digits
 
 from models.data.catalogue import CATALOGUE
 from models.data.dataset import Dataset
-from models.data.digits import LOADERS, load_data
 from models.data.idx import read_idx
+from models.data.loading import LOADERS, load_data
 from models.data.mnist import load_mnist
 from models.refusals import BadFile, Refused
 

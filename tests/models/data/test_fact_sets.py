@@ -8,8 +8,8 @@ import pytest
 
 from models.data.catalogue import CATALOGUE
 from models.data.dataset import Dataset
-from models.data.digits import load_data
 from models.data.fact_sets import FACTS, load_facts
+from models.data.loading import load_data
 from models.refusals import Refused
 
 DIGESTS = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from models.data.digits import load_data
 from models.data.halves import halves_by_subject
+from models.data.loading import load_data
 from models.data.worlds import world
 from models.refusals import Refused
 

@@ -10,8 +10,8 @@ import torch
 from scipy import ndimage
 
 from models.data.catalogue import CATALOGUE
-from models.data.digits import load_data
 from models.data.letters import as_mnist
+from models.data.loading import load_data
 from models.data.noise import NOISE, noise
 from models.data.transformed import framed, pixels_shuffled, rotated, shifted, turn
 from models.refusals import BadFile, Refused

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.data.dataset import Dataset
-from models.data.digits import load_data
+from models.data.loading import load_data
 from models.data.morphology import area, loops, measure_morphology, slant, thickness, with_morphology
 from models.refusals import Refused
 

@@ -12,7 +12,7 @@ import torch
 
 from models.data.catalogue import CATALOGUE
 from models.data.dataset import Dataset
-from models.data.digits import load_data
+from models.data.loading import load_data
 from models.data.pairs import PairTokenizer, frequent_words, pair_dataset
 from models.data.reordering import BEFORE, BEHIND, NOUNS, alignment_of, reordering, translated
 from models.data.tokenizer_files import load_tokenizer

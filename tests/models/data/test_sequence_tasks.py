@@ -10,7 +10,7 @@ import torch
 
 from models.data.catalogue import CATALOGUE
 from models.data.dataset import Dataset
-from models.data.digits import load_data
+from models.data.loading import load_data
 from models.data.modular import modular_addition
 from models.data.recall import induction, induction_in_runs, key_value_recall
 from models.data.sequences import adding_problem, copy_task

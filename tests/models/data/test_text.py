@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.data.catalogue import CATALOGUE
-from models.data.digits import load_data
+from models.data.loading import load_data
 from models.data.text import lines, running_text
 from models.data.validation import NOT_ASKED
 from models.refusals import BadFile, Refused

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.data.dataset import Dataset
-from models.data.digits import load_data
+from models.data.loading import load_data
 from models.data.tokenizer_files import load_tokenizer
 from models.data.worlds import world
 from models.networks.mlp_config import MLPConfig

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.data.dataset import Dataset
-from models.data.digits import load_data
+from models.data.loading import load_data
 from models.data.transformed import framed
 from models.networks.cnn_config import CNNConfig, Convolution
 from models.networks.vit_config import ViTConfig

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from models.data.dataset import Dataset
-from models.data.digits import load_data
+from models.data.loading import load_data
 from models.networks.mlp import MLP
 from models.networks.mlp_config import MLPConfig
 from models.refusals import Refused

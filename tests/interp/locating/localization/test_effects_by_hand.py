@@ -279,7 +279,7 @@ def test_drift_moves_the_part_alone_and_its_effect_is_of_those_weights(
 ) -> None:
     monkeypatch.setattr(drifting, "STEPS", 5)
     part = parts_of(population.model, ["blocks.1.mlp[0:16]", "embed"])[0]
-    moved = drifting._drifted(population, part, 1)
+    moved = drifting._drifted(population, part)
     masks, model = part.weights(population.model), copy.deepcopy(population.model)
     for name, value in dict(model.named_parameters()).items():
         if name in moved:
@@ -296,14 +296,14 @@ def test_drift_begins_with_the_same_noise_in_every_seed_and_repairs_what_it_is_t
 ) -> None:
     part = parts_of(population.model, ["unembed", "embed"])[0]
     monkeypatch.setattr(drifting, "STEPS", 0)
-    noisy = drifting._drifted(population, part, 2)["unembed.W_U"]
+    noisy = drifting._drifted(population, part)["unembed.W_U"]
     before = dict(population.model.named_parameters())["unembed.W_U"].detach()
     noise = (noisy - before) / before.square().mean((-2, -1), keepdim=True).sqrt()
     close(noise[0], noise[2], 1e-5)
     assert float(noise.std()) == pytest.approx(0.3, rel=0.1)
     spoilt = population.others.margins(population.model, weights={"unembed.W_U": noisy})
     monkeypatch.undo()
-    repaired = population.others.margins(population.model, weights=drifting._drifted(population, part, 2))
+    repaired = population.others.margins(population.model, weights=drifting._drifted(population, part))
     assert bool((repaired.mean(-1) > spoilt.mean(-1)).all())
 
 
