@@ -26,6 +26,7 @@ from analyses.attention.recall import (
     TIMES,
     VALUES,
     Recalled,
+    Setting,
     longer_rows,
     networks,
     recalled,
@@ -33,7 +34,6 @@ from analyses.attention.recall import (
     share,
 )
 from analyses.attention.shown import COUNTED_AT, cost_table, figures, notes, recall_table
-from interp.refusals import Refused
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,26 +46,13 @@ TOLERATED = 0.05
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Setting):
     """`length`, `pairs`: of the rows that train the networks. `window`: how far one layer sees, where it has a window.
 
     `rows`: to learn from. `error_rate`: the share of wrong verdicts aimed at among the decided ones.
     """
 
-    seeds: int = 8
-    length: int = 24
-    pairs: int = 12
-    window: int = 8
-    rows: int = 4_000
-    epochs: int = 15
-    rate: float = 2e-2
     error_rate: float = 0.05
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.window < self.length // 2:
-            raise Refused(
-                f"The window is at least 1 and shorter than half a row of {self.length}; given {self.window}."
-            )
 
     @staticmethod
     def quick() -> Config:
@@ -78,7 +65,7 @@ def answer(config: Config) -> interp.Report:
     begun = time.monotonic()
     data, tests = rows_of(config), {times: longer_rows(config, times) for times in TIMES}
     found = {
-        kind: recalled(kind, network, data, tests=tests, config=config)
+        kind: recalled(kind, network, data, tests=tests, setting=config)
         for kind, network in networks(config, data).items()
     }
     seeds = len(next(iter(found.values())).untrained)

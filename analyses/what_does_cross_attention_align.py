@@ -14,31 +14,24 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Literal
 
 import interp
 from analyses.translation import aligning
 from analyses.translation.judged import following, looking, sided, translated
 from analyses.translation.shown import figures, notes, tables
-from analyses.translation.translators import pairs_of, studied, translating
+from analyses.translation.translators import Setting, pairs_of, studied, translating
 
 QUESTION = "What does cross-attention align when a small encoder-decoder translates?"
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Setting):
     """`data`: reordering (made up) or tatoeba (English-French). `pairs`: how many train the networks, of those made up.
 
     `width` (d_model) and `rate`: instead of what suits the data. `error_rate`: the share of wrong verdicts aimed at
     among the decided ones.
     """
 
-    data: Literal["reordering", "tatoeba"] = "reordering"
-    seeds: int = 8
-    pairs: int = 4_000
-    width: int | None = None
-    epochs: int = 20
-    rate: float | None = None
     error_rate: float = 0.05
 
     @staticmethod

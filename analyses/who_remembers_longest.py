@@ -13,17 +13,11 @@ no network has seen, a share of its own.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import interp
-import models
-from analyses.sequences.ordering import KINDS, Kind, Ordered, ordered
-from analyses.sequences.reaching import LONGEST, Reach, chains, reached
-from analyses.sequences.remembering import Memory, added, adding_networks, recall_networks, recalled
+from analyses.sequences.measured import Setting, datasets, measure
 from analyses.sequences.remembering_judged import (
-    UNITS,
     adding,
     gradients,
     ordering,
@@ -32,20 +26,12 @@ from analyses.sequences.remembering_judged import (
     waiting,
 )
 from analyses.sequences.remembering_shown import figures, notes, tables
-from interp.refusals import Refused
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Numbers = NDArray[np.float64]
 
 QUESTION = "Who remembers longest: recurrent networks or transformers, and who has to wait?"
-PUBLISHED_LENGTH, PUBLISHED_ROWS = 100, 32_000
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Setting):
     """`adding_length`, `recall_length`: positions of a row. `adding_rows` (each met 8 times), `recall_rows` (each met
     `recall_epochs` times), `order_rows`: rows to learn from. `error_rate`: the share of wrong verdicts aimed at among
     the decided ones.
@@ -53,20 +39,7 @@ class Config:
     What is published of the adding problem is of 100 positions; it is compared from 32,000 rows on.
     """
 
-    seeds: int = 8
-    adding_length: int = PUBLISHED_LENGTH
-    adding_rows: int = PUBLISHED_ROWS
-    recall_length: int = 20
-    recall_rows: int = 20_000
-    recall_epochs: int = 15
-    order_rows: int = 8_000
     error_rate: float = 0.05
-
-    def __post_init__(self) -> None:
-        if self.seeds < 2:
-            raise Refused(f"seeds is 2 or more: one network has no interval; given {self.seeds}.")
-        if self.recall_length < LONGEST:
-            raise Refused(f"recall_length is at least {LONGEST}; given {self.recall_length}.")
 
     @staticmethod
     def quick() -> Config:
@@ -79,23 +52,6 @@ class Config:
             recall_epochs=4,
             order_rows=1_000,
         )
-
-    @property
-    def is_published_setting(self) -> bool:
-        """Whether what is published of the adding problem can be compared."""
-        return self.adding_length == PUBLISHED_LENGTH and self.adding_rows >= PUBLISHED_ROWS
-
-
-@dataclass(frozen=True)
-class Found:
-    """Everything measured; `published`: the two networks of 8 units; `waits`: `chains` of each family."""
-
-    adding: Mapping[str, Memory]
-    published: Mapping[str, Memory]
-    recall: Mapping[str, Memory]
-    reaches: Mapping[str, Reach]
-    waits: Mapping[str, Mapping[str, Numbers]]
-    order: Mapping[Kind, Ordered]
 
 
 def answer(config: Config) -> interp.Report:
@@ -126,33 +82,4 @@ def answer(config: Config) -> interp.Report:
             data={name: one.digest for name, one in data.items()},
             run_time_seconds=time.monotonic() - begun,
         ),
-    )
-
-
-def datasets(config: Config) -> dict[str, models.Dataset]:
-    """The three tasks."""
-    return {
-        "adding": models.adding_problem(config.adding_length, splits=(config.adding_rows, 1_000, 2_000)),
-        "recall": models.key_value_recall(
-            config.recall_length, pairs=2, keys=4, values=4, splits=(config.recall_rows, 1_000, 2_000)
-        ),
-        "order": models.which_came_first(splits=(config.order_rows, 1, 1_000)),
-    }
-
-
-def measure(config: Config, data: Mapping[str, models.Dataset]) -> Found:
-    """Trains (or finds) every network."""
-    small = {}
-    if config.is_published_setting:
-        small = {cell: models.RecurrentConfig(UNITS, 1, cell=cell, features=2) for cell in ("rnn", "lstm")}
-    networks = recall_networks(data["recall"])
-    equal, seeds, epochs = adding_networks(config.adding_length), config.seeds, config.recall_epochs
-    adding = {kind: added(one, data["adding"], seeds=seeds) for kind, one in equal.items()}
-    return Found(
-        adding,
-        {kind: added(one, data["adding"], seeds=seeds) for kind, one in small.items()},
-        {kind: recalled(one, data["recall"], seeds=seeds, epochs=epochs) for kind, one in networks.items()},
-        {kind: reached(one.model, one.data) for kind, one in adding.items()},
-        {kind: chains(one, seeds=seeds) for kind, one in networks.items()},
-        {kind: ordered(kind, data["order"], seeds=seeds) for kind in KINDS},
     )

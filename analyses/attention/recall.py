@@ -15,17 +15,35 @@ import numpy as np
 import models
 from analyses.equal_sizes import equal, fitted, size
 from analyses.training_rows import for_training
+from interp.refusals import Refused
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from analyses.what_do_cheaper_attentions_lose import Config
 
     Numbers = NDArray[np.float64]
 
 HEADS, VALUES, BATCH = 4, 4, 50
 WIDTH = 16  # of the residual stream, and of the MLP where heads share nothing
 TIMES, TEST_ROWS = (1, 2, 4), 2_000
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The rows that are learned, and how: see `what_do_cheaper_attentions_lose`."""
+
+    seeds: int = 8
+    length: int = 24
+    pairs: int = 12
+    window: int = 8
+    rows: int = 4_000
+    epochs: int = 15
+    rate: float = 2e-2
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.window < self.length // 2:
+            raise Refused(
+                f"The window is at least 1 and shorter than half a row of {self.length}; given {self.window}."
+            )
 
 
 @dataclass(frozen=True)
@@ -38,29 +56,31 @@ class Recalled:
     parameters: int
 
 
-def rows_of(config: Config, *, times: int = 1, splits: tuple[int, int, int] | None = None) -> models.Dataset:
+def rows_of(
+    setting: Setting, *, times: int = 1, splits: tuple[int, int, int] | None = None
+) -> models.Dataset:
     """Rows `times` as long as those that train, with as many pairs; longer ones from another seed."""
     return models.key_value_recall(
-        times * config.length,
-        pairs=config.pairs,
-        keys=config.pairs + 4,
+        times * setting.length,
+        pairs=setting.pairs,
+        keys=setting.pairs + 4,
         values=VALUES,
         joined=True,
-        splits=splits or (config.rows, 100, TEST_ROWS),
+        splits=splits or (setting.rows, 100, TEST_ROWS),
         seed=times - 1,
     )
 
 
-def longer_rows(config: Config, times: int) -> models.Dataset:
+def longer_rows(setting: Setting, times: int) -> models.Dataset:
     """The rows that the networks are asked in."""
-    return rows_of(config, times=times, splits=None if times == 1 else (0, 0, TEST_ROWS)).test
+    return rows_of(setting, times=times, splits=None if times == 1 else (0, 0, TEST_ROWS)).test
 
 
-def networks(config: Config, data: models.Dataset) -> dict[str, models.TransformerConfig]:
+def networks(setting: Setting, data: models.Dataset) -> dict[str, models.TransformerConfig]:
     """One layer with attention of each kind and an MLP, of nearly equal size, without positions."""
     exact = models.TransformerConfig(
         data.classes,
-        max(TIMES) * config.length,
+        max(TIMES) * setting.length,
         layers=1,
         d_model=WIDTH,
         heads=HEADS,
@@ -71,7 +91,7 @@ def networks(config: Config, data: models.Dataset) -> dict[str, models.Transform
         "exact": {},
         "grouped-query": {"key_heads": 2},
         "multi-query": {"key_heads": 1},
-        "window": {"window": config.window},
+        "window": {"window": setting.window},
         "linear": {"attention": "linear"},
     }
     return equal({kind: fitted(replace(exact, **changes), size(exact)) for kind, changes in kinds.items()})
@@ -83,18 +103,18 @@ def recalled(
     data: models.Dataset,
     *,
     tests: Mapping[int, models.Dataset],
-    config: Config,
+    setting: Setting,
 ) -> Recalled:
     """Trains one kind and asks it."""
     training = models.TrainingConfig(
         "cross_entropy",
-        models.Optimizer("adam", rate=config.rate, beta2=0.99),
+        models.Optimizer("adam", rate=setting.rate, beta2=0.99),
         batch_size=BATCH,
-        epochs=config.epochs,
+        epochs=setting.epochs,
         schedule=models.Schedule("cosine", factor=0.05),
     )
     recipe = models.Recipe(f"recall-{kind}", "recalls values of keys", network, data.name, training)
-    model = models.trained(recipe, seeds=config.seeds, data=for_training(data)).model
+    model = models.trained(recipe, seeds=setting.seeds, data=for_training(data)).model
     untrained = models.Transformer(network, seeds=model.every_seed)
     right = {times: answers_right(model, test) for times, test in tests.items()}
     return Recalled(network, right, answers_right(untrained, tests[1]), size(network))

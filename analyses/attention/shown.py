@@ -10,13 +10,11 @@ import numpy as np
 import interp
 import models
 from analyses.attention.costs import kept_numbers, operations
-from analyses.attention.recall import TIMES, VALUES, Recalled, share
+from analyses.attention.recall import TIMES, VALUES, Recalled, Setting, share
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
-
-    from analyses.what_do_cheaper_attentions_lose import Config
 
 COUNTED_AT = 256
 LENGTHS = (32, 64, 128, COUNTED_AT, 2 * COUNTED_AT)
@@ -26,7 +24,7 @@ def recall_table(
     found: Mapping[str, Recalled],
     tests: Mapping[int, models.Dataset],
     shares: NDArray[np.bool_],
-    config: Config,
+    setting: Setting,
 ) -> pd.DataFrame:
     """Recall of each kind and seed, by length, near and far."""
     import pandas as pd
@@ -34,10 +32,10 @@ def recall_table(
     rows = []
     for kind, one in found.items():
         for times, right in one.right.items():
-            near = (tests[times].examples["lag"] < config.window).to_numpy()
+            near = (tests[times].examples["lag"] < setting.window).to_numpy()
             parts = [share(right, shares), share(right, shares, near), share(right, shares, ~near)]
             rows += [
-                {"attention": kind, "length": times * config.length, "seed": seed}
+                {"attention": kind, "length": times * setting.length, "seed": seed}
                 | {"right": whole, "right_within_window": close, "right_beyond": far}
                 for seed, (whole, close, far) in enumerate(zip(*parts, strict=True))
             ]
@@ -65,11 +63,11 @@ def figures(
     found: Mapping[str, Recalled],
     tests: Mapping[int, models.Dataset],
     shares: NDArray[np.bool_],
-    config: Config,
+    setting: Setting,
 ) -> dict[str, Any]:
     """Recall against length, recall against lag, operations against length."""
     lag = tests[1].examples["lag"].to_numpy()
-    edges = np.arange(1, config.length, max(1, config.window // 2))
+    edges = np.arange(1, setting.length, max(1, setting.window // 2))
     bins = [(lag >= low) & (lag < low + edges[1] - edges[0]) for low in edges]
     return {
         "length": interp.curves(
@@ -77,9 +75,9 @@ def figures(
                 kind: np.stack([share(one.right[t], shares) for t in TIMES], axis=1)
                 for kind, one in found.items()
             },
-            np.array([times * config.length for times in TIMES]),
+            np.array([times * setting.length for times in TIMES]),
             labels=("positions in a row", "share answered rightly"),
-            caption=f"Recall among {config.pairs} pairs in rows of the length trained on, and longer: mean and range "
+            caption=f"Recall among {setting.pairs} pairs in rows of the length trained on, and longer: mean and range "
             "over seeds.",
             chance=1 / VALUES,
         ),
@@ -90,7 +88,7 @@ def figures(
             },
             np.array([low for low, rows in zip(edges, bins, strict=True) if rows.any()]),
             labels=("positions back to the pair (from)", "share answered rightly"),
-            caption=f"Recall by how far back the pair stands, in rows of {config.length}; each seed on all test rows.",
+            caption=f"Recall by how far back the pair stands, in rows of {setting.length}; each seed on all test rows.",
             chance=1 / VALUES,
         ),
         "operations": interp.curves(
@@ -103,17 +101,17 @@ def figures(
     }
 
 
-def notes(found: Mapping[str, Recalled], config: Config) -> list[str]:
+def notes(found: Mapping[str, Recalled], setting: Setting) -> list[str]:
     """What a reader must know to weigh the verdicts."""
     sizes = ", ".join(f"{kind} {one.parameters:,} ({one.network.d_mlp})" for kind, one in found.items())
     return [
-        f"Rows of {config.length} positions hold {config.pairs} pairs of {config.pairs + 4} keys and {VALUES} values, "
-        "each pair one token; a window of one layer sees itself and "
-        f"{config.window - 1} positions before, more layers would see further.",
+        f"Rows of {setting.length} positions hold {setting.pairs} pairs of {setting.pairs + 4} keys and {VALUES} "
+        "values, each pair one token; a window of one layer sees itself and "
+        f"{setting.window - 1} positions before, more layers would see further.",
         f"Parameters (and neurons of the MLP): {sizes}. What heads save that share keys and values widens the MLP, so "
         "that networks of nearly equal size are compared; all else is alike.",
-        f"Each kind is trained for {config.epochs} epochs at a rate of {config.rate:g}: another rate, longer training, "
-        "wider heads or other features may lose less.",
+        f"Each kind is trained for {setting.epochs} epochs at a rate of {setting.rate:g}: another rate, longer "
+        "training, wider heads or other features may lose less.",
         "Operations count the matrix products of attention itself; the fused kernel leaves out what is masked, so it "
         "does about half of them.",
         "Rows of a few dozen positions take the cheaper kinds no less time: what is saved shows in thousands.",

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import interp
+from analyses.sequences.measured import PUBLISHED_LENGTH, PUBLISHED_UNITS, Found
 from analyses.sequences.ordering import KINDS
 from analyses.sequences.remembering import CELLS, FAMILIES, Memory, any_seen, own_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from analyses.who_remembers_longest import Found
     from interp.reporting.rules import Rule
 
     Numbers = NDArray[np.float64]
@@ -27,7 +27,6 @@ COURSE = "MIT 6.S191, lecture 2"
 HOCHREITER = "Hochreiter and Schmidhuber 1997, https://doi.org/10.1162/neco.1997.9.8.1735"
 HAVIV = "Haviv et al. 2022, https://arxiv.org/abs/2203.16634"
 GATED = ("lstm", "gru")
-LENGTH, UNITS = 100, 8
 SOLVED = 0.005
 WRONG = 4 * 0.04  # theirs (table 7) is wrong from 0.04 on, and their targets are a quarter of ours
 FLAT = 0.1
@@ -119,7 +118,8 @@ def published(found: Found) -> list[interp.Evidence]:
     lstm, rnn, equal = found.published["lstm"], found.published["rnn"], found.adding["rnn"]
     return [
         interp.Evidence(
-            f"Most LSTMs of {UNITS} units add two of {LENGTH} numbers with a mean squared error under {SOLVED}.",
+            f"Most LSTMs of {PUBLISHED_UNITS} units add two of {PUBLISHED_LENGTH} numbers with a mean squared error "
+            f"under {SOLVED}.",
             COURSE,
             f"share of LSTMs under {SOLVED}",
             (lstm.mean() < SOLVED).astype(float),
@@ -130,13 +130,14 @@ def published(found: Found) -> list[interp.Evidence]:
             },
         ),
         interp.Evidence(
-            f"A tanh network's error is over ten times that of an LSTM of {UNITS} units, {lstm.parameters} parameters.",
+            f"A tanh network's error is over ten times that of an LSTM of {PUBLISHED_UNITS} units, "
+            f"{lstm.parameters} parameters.",
             COURSE,
-            f"log10 of the mean squared error, {LENGTH} positions",
+            f"log10 of the mean squared error, {PUBLISHED_LENGTH} positions",
             np.log10(lstm.mean()),
             interp.BelowControls(margin=1.0),
             {
-                f"tanh network of {UNITS} units, {rnn.parameters} parameters": np.log10(rnn.mean()),
+                f"tanh network of {PUBLISHED_UNITS} units, {rnn.parameters} parameters": np.log10(rnn.mean()),
                 f"tanh network of {equal.parameters:,} parameters": np.log10(equal.mean()),
             },
         ),

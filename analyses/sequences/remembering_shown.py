@@ -10,6 +10,7 @@ import numpy as np
 
 import interp
 from analyses.equal_sizes import unequal
+from analyses.sequences.measured import Found, Setting
 from analyses.sequences.ordering import KINDS
 from analyses.sequences.reaching import Reach, gone, relative
 from analyses.sequences.remembering import EMBEDDED, FAMILIES, PAIRS, RATES, Memory
@@ -17,8 +18,6 @@ from analyses.sequences.remembering import EMBEDDED, FAMILIES, PAIRS, RATES, Mem
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
-
-    from analyses.who_remembers_longest import Config, Found
 
     Numbers = NDArray[np.float64]
 
@@ -176,7 +175,7 @@ def vanished(reaches: Mapping[str, Reach]) -> list[str]:
     ]
 
 
-def notes(config: Config, found: Found) -> list[str]:
+def notes(setting: Setting, found: Found) -> list[str]:
     """What a reader must know to weigh the verdicts."""
     sizes = {
         task: ", ".join(f"{FAMILIES[kind]} {one.parameters:,}" for kind, one in part.items())
@@ -194,9 +193,9 @@ def notes(config: Config, found: Found) -> list[str]:
         f"Of the transformer that adds, {placed:.0%} of the parameters are position embeddings; it sees both ways, its "
         "answer is read from a token before the row, and each position is a patch of 2x2 (number and mark above two "
         "zeros).",
-        f"Adding: Adam, 0.005 halved every 1,500 steps, batches of 32, {8 * -(-config.adding_rows // 32):,} steps, for "
-        "all alike: the settings at which an LSTM of 8 units is known to learn it, chosen for no other network.",
-        f"Recall: {PAIRS} pairs of 4 keys and 4 values, {config.recall_length} positions, embeddings of {EMBEDDED} "
+        f"Adding: Adam, 0.005 halved every 1,500 steps, batches of 32, {8 * -(-setting.adding_rows // 32):,} steps, "
+        "for all alike: the settings at which an LSTM of 8 units is known to learn it, chosen for no other network.",
+        f"Recall: {PAIRS} pairs of 4 keys and 4 values, {setting.recall_length} positions, embeddings of {EMBEDDED} "
         f"numbers; each family at the better of the rates {', '.join(f'{rate:g}' for rate in RATES)} by the probe "
         f"split ({rates}). Where a family names either value of the row, it has not found how to tell the keys apart, "
         "which is no matter of lag.",
@@ -207,7 +206,7 @@ def notes(config: Config, found: Found) -> list[str]:
         "out, so that a report comes out the same twice: `make bench` measures them.",
     ]
     said += vanished(found.reaches)
-    if not config.is_published_setting:
+    if not setting.is_published_setting:
         said.append(
             "Left out: tanh networks and LSTMs of 8 units at the published length, 100 positions and 32,000 rows: run "
             "without --quick."

@@ -9,14 +9,13 @@ import numpy as np
 import interp
 import models
 from analyses.translation import aligning
-from analyses.translation.translators import Study, size
+from analyses.translation.translators import Setting, Study, size
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
     from analyses.translation.aligning import Numbers
-    from analyses.what_does_cross_attention_align import Config
 
 
 def tables(study: Study, numbers: dict[str, dict[str, Numbers]]) -> dict[str, pd.DataFrame]:
@@ -86,7 +85,7 @@ def alignment(study: Study, pattern: Numbers, place: int) -> xr.DataArray:
     )
 
 
-def notes(config: Config, study: Study, data: models.Dataset) -> list[str]:
+def notes(setting: Setting, study: Study, data: models.Dataset) -> list[str]:
     """What a reader must know to weigh the verdicts."""
     unknown = (data.test.examples["unknown_target"] > 0).mean()
     held_out = len(data.test)
@@ -103,7 +102,7 @@ def notes(config: Config, study: Study, data: models.Dataset) -> list[str]:
         "Shuffled sources are no sentences of the language, and no network met one: what attention does there need not "
         "be what it does with sentences.",
     ]
-    if config.data == "tatoeba":
+    if setting.data == "tatoeba":
         said += [
             f"{100 * unknown:.0f} % of the held-out French sentences have a word that training met less than twice: "
             "such a word counts as wrong, and its sentence too.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import interp
 import models
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from analyses.translation.aligning import Numbers
-    from analyses.what_does_cross_attention_align import Config
 
 HEADS, LAYERS, BATCH = 4, 1, 50
 HELD_OUT = 500
@@ -29,6 +28,18 @@ SUITED = {
     "reordering": (32, 5e-3, 0.0),
     "translation": (64, 3e-3, 1.0),
 }  # width, rate, weight decay: by probe split
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The pairs that are learned, and how: see `what_does_cross_attention_align`."""
+
+    data: Literal["reordering", "tatoeba"] = "reordering"
+    seeds: int = 8
+    pairs: int = 4_000
+    width: int | None = None
+    epochs: int = 20
+    rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,20 +54,22 @@ class Study:
     aligned: Aligned
 
 
-def pairs_of(config: Config) -> models.Dataset:
+def pairs_of(setting: Setting) -> models.Dataset:
     """The pairs asked for."""
-    if config.data == "tatoeba":
+    if setting.data == "tatoeba":
         return models.load_data("translation")
-    return models.reordering(splits=(config.pairs, 100, HELD_OUT))
+    return models.reordering(splits=(setting.pairs, 100, HELD_OUT))
 
 
-def studied(config: Config, data: models.Dataset) -> Study:
+def studied(setting: Setting, data: models.Dataset) -> Study:
     """The encoder-decoders, and decoders of as many parameters that read no source."""
-    network = encoder_decoder(config, data)
-    trained = models.trained(recipe(config, network, data.name), seeds=config.seeds, data=for_training(data))
+    network = encoder_decoder(setting, data)
+    trained = models.trained(
+        recipe(setting, network, data.name), seeds=setting.seeds, data=for_training(data)
+    )
     targets = aligning.target_alone(for_training(data))
     alone = models.trained(
-        recipe(config, without_source(network), targets.name), seeds=trained.model.every_seed, data=targets
+        recipe(setting, without_source(network), targets.name), seeds=trained.model.every_seed, data=targets
     )
     test = data.test
     return Study(
@@ -69,13 +82,13 @@ def studied(config: Config, data: models.Dataset) -> Study:
     )
 
 
-def encoder_decoder(config: Config, data: models.Dataset) -> models.Seq2SeqConfig:
+def encoder_decoder(setting: Setting, data: models.Dataset) -> models.Seq2SeqConfig:
     """As small a network as the pairs take."""
     entry = models.CATALOGUE[data.name]
     assert entry.sources is not None
     assert entry.positions is not None
     positions, tokens = entry.sources
-    width = config.width or SUITED[data.name][0]
+    width = setting.width or SUITED[data.name][0]
     return models.Seq2SeqConfig(
         tokens,
         positions,
@@ -103,14 +116,14 @@ def size(model: models.HookedModel) -> int:
     return sum(weights.numel() for weights in model.parameters()) // members
 
 
-def recipe(config: Config, network: Any, data: str) -> models.Recipe:
+def recipe(setting: Setting, network: Any, data: str) -> models.Recipe:
     """How either kind of network is trained."""
     _, rate, decay = SUITED[data.removesuffix("-target")]
     training = models.TrainingConfig(
         "cross_entropy",
-        models.Optimizer("adamw", rate=config.rate or rate, weight_decay=decay),
+        models.Optimizer("adamw", rate=setting.rate or rate, weight_decay=decay),
         batch_size=BATCH,
-        epochs=config.epochs,
+        epochs=setting.epochs,
         schedule=models.Schedule("cosine", factor=0.05),
     )
     return models.Recipe(f"{data}-{network.family}", "translates", network, data, training)

@@ -8,12 +8,12 @@ A component is the weights under a name: `embed`, `blocks.1.attn`, `blocks.1.mlp
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from models.networks.hooked import HookedModel
 from models.refusals import Refused, unknown
 
 Masks = Mapping[str, Tensor]
@@ -21,7 +21,18 @@ HEADS = {"W_Q": -1, "b_Q": -1, "W_K": -1, "b_K": -1, "W_V": -1, "b_V": -1, "W_O"
 NEURONS = {"W_gate": -1, "W_in": -1, "b_in": -1, "W_out": -2}
 
 
-def components(model: HookedModel) -> list[str]:
+class Named(Protocol):
+    """A network of a config, or a population of them, with named parameters."""
+
+    config: Any
+
+    @property
+    def seeds(self) -> tuple[int, ...] | None: ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+
+
+def components(model: Named) -> list[str]:
     """The whole components of a transformer: embedding, every attention and MLP, unembedding."""
     found = dict.fromkeys(_whole(name) for name, _ in model.named_parameters())
     return [name for name in found if name is not None]
@@ -32,7 +43,7 @@ def _whole(parameter: str) -> str | None:
     return None if match is None else match[1]
 
 
-def weights_of(model: HookedModel, component: str) -> Masks:
+def weights_of(model: Named, component: str) -> Masks:
     """Which weights belong to a component: for each of its parameters a bool mask, without the seed axis.
 
     Raises `Refused` for a component the network does not have, with the nearest, and for heads or neurons it lacks.
@@ -50,7 +61,7 @@ def weights_of(model: HookedModel, component: str) -> Masks:
     return _selected(model, whole, selected, blank)
 
 
-def _selected(model: HookedModel, whole: str, selected: str, blank: dict[str, Tensor]) -> Masks:
+def _selected(model: Named, whole: str, selected: str, blank: dict[str, Tensor]) -> Masks:
     """The masks of some heads or neurons; what all of them share (the output's bias) stays out."""
     kind = whole.rpartition(".")[2]
     if kind not in ("attn", "mlp"):
@@ -69,7 +80,7 @@ def _selected(model: HookedModel, whole: str, selected: str, blank: dict[str, Te
     return masks
 
 
-def _parts(model: HookedModel, kind: str) -> tuple[int, int]:
+def _parts(model: Named, kind: str) -> tuple[int, int]:
     """How many heads or neurons there are, and how many entries of a matrix each has."""
     config = model.config
     if kind == "mlp":

@@ -15,6 +15,7 @@ import torch
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.HookedRootModule import HookedRootModule
 
+from models.networks.components import components, weights_of
 from models.refusals import Refused, unknown
 from models.seeds import seed_tuple
 
@@ -88,14 +89,10 @@ class HookedModel(HookedRootModule):
 
     def components(self) -> list[str]:
         """The whole components that can hold something, by name (models/networks/components.py)."""
-        from models.networks.components import components
-
         return components(self)
 
     def weights_of(self, component: str) -> Mapping[str, torch.Tensor]:
         """Which weights belong to a component: a bool mask for each of its parameters, without the seed axis."""
-        from models.networks.components import weights_of
-
         return weights_of(self, component)
 
     def _place(self, seed: int) -> int | None:

@@ -10,6 +10,7 @@ import torch
 
 import models
 from analyses.equal_sizes import MOST_UNEQUAL, equal, size, unequal
+from analyses.sequences.measured import datasets
 from analyses.sequences.ordering import reordered
 from analyses.sequences.reaching import Reach, fading, gone, longest_chain, reach, reached, reading, writing
 from analyses.sequences.remembering import (
@@ -22,7 +23,7 @@ from analyses.sequences.remembering import (
     severed,
 )
 from analyses.sequences.remembering_shown import vanished
-from analyses.who_remembers_longest import Config, datasets
+from analyses.who_remembers_longest import Config
 from models.networks.vit import patches
 from models.refusals import Refused
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import models
+from analyses.sequences.measured import datasets
 from analyses.training_rows import for_training
-from analyses.who_remembers_longest import Config, datasets
+from analyses.who_remembers_longest import Config
 
 
 def test_only_test_rows_are_left_out() -> None:
