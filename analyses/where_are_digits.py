@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 QUESTION = "Where can a digit be decoded in a small network, and is what can be decoded also used?"
 SOURCE = "3Blue1Brown, Deep Learning, chapter 1"
 RECIPES = {"digits": "digits-mlp", "mnist": "3b1b"}
-MEANS_NOTHING = {"untrained network": ("untrained", "true"), "shuffled labels": ("trained", "shuffled")}
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,11 @@ def answer(config: Config) -> interp.Report:
         draws=config.draws,
     )
 
-    evidence = [*decodable(decoding, hooks), *deeper(decoding, hooks), *used(removal, hooks)]
+    evidence = [
+        *interp.decodability(decoding, called="the digit", source=SOURCE),
+        *deeper(decoding, hooks),
+        *used(removal, hooks),
+    ]
     claims = interp.judge(evidence, error_rate=config.error_rate)
     return interp.Report(
         question=QUESTION,
@@ -90,45 +93,6 @@ def answer(config: Config) -> interp.Report:
             run_time_seconds=time.monotonic() - begun,
         ),
     )
-
-
-def decodable(decoding: interp.Decoding, hooks: list[str]) -> list[interp.Evidence]:
-    """D2, layer by layer: against networks and labels that mean nothing, against the input, and as selectivity."""
-    evidence = []
-    for hook in hooks:
-        true = decoding.of(hook)
-        nothing = {
-            name: decoding.of(hook, network=net, labels=lab) for name, (net, lab) in MEANS_NOTHING.items()
-        }
-        others = ("untrained", "raw_input")
-        evidence += [
-            interp.Evidence(
-                f"Training makes the digit easier to decode from {hook}.",
-                SOURCE,
-                "test accuracy of a linear probe",
-                true,
-                interp.ExceedsControls(),
-                nothing,
-            ),
-            interp.Evidence(
-                f"The digit is easier to decode from {hook} than from the input.",
-                SOURCE,
-                "test accuracy of a linear probe, against one on the input",
-                true,
-                interp.ExceedsControls(),
-                {"raw input": decoding.of(hook, network="raw_input")},
-            ),
-            interp.Evidence(
-                f"The probe at {hook} reads digits rather than what inputs look like.",
-                "Hewitt and Liang 2019, https://arxiv.org/abs/1909.03368",
-                "selectivity: accuracy on digits less accuracy on a random label per type of input",
-                decoding.selectivity(hook),
-                interp.ExceedsControls(),
-                {readable(net): decoding.selectivity(hook, network=net) for net in others}
-                | {"no selectivity": [0.0] * len(true)},
-            ),
-        ]
-    return evidence
 
 
 def deeper(decoding: interp.Decoding, hooks: list[str]) -> list[interp.Evidence]:
@@ -183,11 +147,10 @@ def figures(
     decoding: interp.Decoding, removal: xr.DataArray, hooks: list[str], metrics: pd.DataFrame
 ) -> dict[str, Any]:
     """Decodability, use, and how the networks learned."""
-    conditions = {"trained": ("trained", "true")} | MEANS_NOTHING
-    conditions |= {"random label per type": ("trained", "random_per_type")}
     spots = [
-        interp.Spot.over_seeds(hook, name, decoding.of(hook, network=net, labels=lab))
-        for name, (net, lab) in conditions.items()
+        interp.Spot.over_seeds(hook, name, decoding.under(hook, name))
+        for name in interp.CONDITIONS
+        if name != "raw input"
         for hook in hooks
     ]
     removals = [

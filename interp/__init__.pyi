@@ -6,6 +6,7 @@ from .locating.circuit_search import smallest_circuit as smallest_circuit
 from .locating.circuits import circuit_metrics as circuit_metrics
 from .locating.circuits import faithfulness_curve as faithfulness_curve
 from .locating.circuits import recovery_auroc as recovery_auroc
+from .locating.decoding import CONDITIONS as CONDITIONS
 from .locating.decoding import Decoding as Decoding
 from .locating.decoding import code_lengths as code_lengths
 from .locating.decoding import decode as decode
@@ -61,6 +62,7 @@ from .reporting.claims import Claim as Claim
 from .reporting.claims import Evidence as Evidence
 from .reporting.claims import judge as judge
 from .reporting.comparing import compare as compare
+from .reporting.decodability import decodability as decodability
 from .reporting.differences import differences_table as differences_table
 from .reporting.figures import Spot as Spot
 from .reporting.figures import curves as curves

@@ -30,14 +30,6 @@ from analyses.command_line.reports import check_place, show_report
 if TYPE_CHECKING:
     import pandas as pd
 
-CONDITIONS = {
-    "trained": ("trained", "true"),
-    "untrained network": ("untrained", "true"),
-    "raw input": ("raw_input", "true"),
-    "shuffled labels": ("trained", "shuffled"),
-    "random label per type": ("trained", "random_per_type"),
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeOptions(Shared):
@@ -110,7 +102,7 @@ def answer(config: Config) -> interp.Report:
         question=f"Where in the network can {config.label!r} be read?",
         analysis=PROBE.name,
         config=config,
-        claims=interp.judge(_evidence(decoding)) if enough else [],
+        claims=interp.judge(interp.decodability(decoding)) if enough else [],
         tables={"probes": _table(decoding), "every_seed": decoding.to_dataframe()},
         figures={"probes": _figure(decoding, config.label)} if enough else {},
         notes=_notes(config, data, enough=enough, nothing_held_out=nothing_held_out),
@@ -122,52 +114,8 @@ def answer(config: Config) -> interp.Report:
     )
 
 
-def _evidence(decoding: interp.Decoding) -> list[interp.Evidence]:
-    return [evidence for hook in _hooks(decoding) for evidence in _evidence_at(decoding, hook)]
-
-
-def _evidence_at(decoding: interp.Decoding, hook: str) -> list[interp.Evidence]:
-    """Against what means nothing, against the input, and as selectivity."""
-    label, found = decoding.label, decoding.of(hook)
-    selectivity = {
-        name: decoding.selectivity(hook, network=CONDITIONS[name][0])
-        for name in ("untrained network", "raw input")
-    }
-    return [
-        interp.Evidence(
-            f"Training makes {label!r} easier to decode from {hook}.",
-            "Alain and Bengio 2016, https://arxiv.org/abs/1610.01644",
-            "test accuracy of a linear probe",
-            found,
-            interp.ExceedsControls(),
-            {name: _of(decoding, hook, name) for name in ("untrained network", "shuffled labels")},
-        ),
-        interp.Evidence(
-            f"{label!r} is easier to decode from {hook} than from the input.",
-            "Alain and Bengio 2016, https://arxiv.org/abs/1610.01644",
-            "test accuracy of a linear probe, against one on the input",
-            found,
-            interp.ExceedsControls(),
-            {"raw input": _of(decoding, hook, "raw input")},
-        ),
-        interp.Evidence(
-            f"The probe at {hook} reads {label!r} rather than what inputs look like.",
-            "Hewitt and Liang 2019, https://arxiv.org/abs/1909.03368",
-            "selectivity: accuracy less accuracy on a random label per type of input",
-            decoding.selectivity(hook),
-            interp.ExceedsControls(),
-            selectivity | {"no selectivity": [0.0] * len(found)},
-        ),
-    ]
-
-
 def _hooks(decoding: interp.Decoding) -> list[str]:
     return [str(hook) for hook in decoding.accuracy["hook"].to_numpy()]
-
-
-def _of(decoding: interp.Decoding, hook: str, condition: str) -> tuple[float, ...]:
-    network, labels = CONDITIONS[condition]
-    return decoding.of(hook, network=network, labels=labels)
 
 
 def _table(decoding: interp.Decoding) -> pd.DataFrame:
@@ -178,7 +126,7 @@ def _table(decoding: interp.Decoding) -> pd.DataFrame:
         (hook, name): values
         for hook in _hooks(decoding)
         for name, values in [
-            *((condition, _of(decoding, hook, condition)) for condition in CONDITIONS),
+            *((condition, decoding.under(hook, condition)) for condition in interp.CONDITIONS),
             ("selectivity", decoding.selectivity(hook)),
         ]
     }
@@ -201,8 +149,8 @@ def _over_seeds(values: Sequence[float]) -> tuple[float, float | None, float | N
 
 def _figure(decoding: interp.Decoding, label: str) -> Any:
     spots = [
-        interp.Spot.over_seeds(hook, name, _of(decoding, hook, name))
-        for name in CONDITIONS
+        interp.Spot.over_seeds(hook, name, decoding.under(hook, name))
+        for name in interp.CONDITIONS
         for hook in _hooks(decoding)
     ]
     caption = f"How well {label} can be read at each hook, and what the probe reaches where nothing should be found."
@@ -227,7 +175,7 @@ def _notes(config: Config, data: models.Dataset, *, enough: bool, nothing_held_o
 
 def _shown(frame: pd.DataFrame, *, title: str) -> Any:
     """The table with a row for each hook and a column for each figure."""
-    figures = [*CONDITIONS, "selectivity"]
+    figures = [*interp.CONDITIONS, "selectivity"]
     cells = {(row["hook"], row["figure"]): _cell(row) for _, row in frame.iterrows()}
     rows = [[hook, *(cells[hook, name] for name in figures)] for hook in dict.fromkeys(frame["hook"])]
     return table(title, ("hook", *figures), rows, right=figures)

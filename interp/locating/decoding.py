@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -58,6 +59,15 @@ PROBES: Mapping[str, Fit] = {
 }
 NETWORKS = ("trained", "untrained", "raw_input")
 LABELS = ("true", "shuffled", "random_per_type")
+CONDITIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "trained": ("trained", "true"),
+        "untrained network": ("untrained", "true"),
+        "raw input": ("raw_input", "true"),
+        "shuffled labels": ("trained", "shuffled"),
+        "random label per type": ("trained", "random_per_type"),
+    }
+)
 
 
 @runtime_checkable
@@ -87,6 +97,13 @@ class Decoding:
     def of(self, hook: str, *, network: str = "trained", labels: str = "true") -> tuple[float, ...]:
         """Accuracy at one hook, a number for each seed."""
         return tuple(self.accuracy.sel(hook=hook, network=network, labels=labels).to_numpy().tolist())
+
+    def under(self, hook: str, condition: str) -> tuple[float, ...]:
+        """The accuracies of all seeds at a hook, under one of the `CONDITIONS`: those of the figures, in words."""
+        if condition not in CONDITIONS:
+            raise unknown("condition", condition, CONDITIONS)
+        network, labels = CONDITIONS[condition]
+        return self.of(hook, network=network, labels=labels)
 
     def selectivity(self, hook: str, *, network: str = "trained") -> tuple[float, ...]:
         """Accuracy on the true labels less that on random labels per type, a number for each seed."""

@@ -12,7 +12,6 @@ import interp
 import models
 from analyses import does_it_learn_digits as learning
 from analyses import where_are_digits as where
-from analyses.command_line import probe
 
 HOOK = "layers.0.hook_post"
 DEEPER = "layers.1.hook_post"
@@ -33,16 +32,6 @@ def figures(evidence: interp.Evidence) -> dict[str, float]:
     return {"": np.mean(evidence.values)} | {name: np.mean(c) for name, c in evidence.controls.items()}
 
 
-def test_what_can_be_decoded_is_held_against_networks_and_labels_that_mean_nothing(
-    decoding: interp.Decoding,
-) -> None:
-    nothing, from_input, selective = where.decodable(decoding, [HOOK])
-    assert figures(nothing) == pytest.approx({"": 0.90, "untrained network": 0.70, "shuffled labels": 0.10})
-    assert figures(from_input) == pytest.approx({"": 0.90, "raw input": 0.80})
-    expected = {"": 0.3, "untrained": 0.2, "raw input": 0.25, "no selectivity": 0.0}
-    assert figures(selective) == pytest.approx(expected)
-
-
 def test_a_deeper_layer_is_held_against_the_one_before(decoding: interp.Decoding) -> None:
     (deeper,) = where.deeper(decoding, [HOOK, DEEPER])
     assert figures(deeper) == pytest.approx({"": 0.901, "the layer before": 0.900})
@@ -54,14 +43,6 @@ def test_what_is_used_is_what_the_network_loses() -> None:
     accuracy = np.array(list(left.values()))[None, :, None] * np.ones(2)
     (used,) = where.used(xr.DataArray(accuracy, coords, list(coords)), [HOOK])
     assert figures(used) == pytest.approx({"": 0.6, "random directions": 0.05, "random same norm": 0.1})
-
-
-def test_the_command_line_holds_a_probe_against_the_same(decoding: interp.Decoding) -> None:
-    nothing, from_input, selective = probe._evidence_at(decoding, HOOK)
-    assert figures(nothing) == pytest.approx({"": 0.90, "untrained network": 0.70, "shuffled labels": 0.10})
-    assert figures(from_input) == pytest.approx({"": 0.90, "raw input": 0.80})
-    expected = {"": 0.3, "untrained network": 0.2, "raw input": 0.25, "no selectivity": 0.0}
-    assert figures(selective) == pytest.approx(expected)
 
 
 def test_only_the_training_labels_are_shuffled_and_each_digit_stays_as_frequent() -> None:
