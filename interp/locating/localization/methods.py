@@ -1,10 +1,12 @@
 """The methods by name, and all of them at once.
 
-    scores = METHODS["drift"](model, facts, reference)               # [seed, component]
-    table = localize(model, facts, reference, {"mine": my_method})    # [by, seed, component]
+    scores = METHODS["drift"](model, facts, reference)                           # [seed, component]
+    table = localize(model, facts, reference, ["drift", "mean ablation"])         # [by, seed, component]
+    table = localize(model, facts, reference, {**METHODS, "mine": my_method})    # one of your own beside them
 
-A method of one's own is a function `(model, facts, reference, *, components=None) -> xarray.DataArray` over the network
-it is given. NaN in a score says that the method cannot see that part.
+Printed, each method says what it measures. A method of one's own is a function
+`(model, facts, reference, *, components=None) -> xarray.DataArray [seed, component]` over the network it is given. It
+is asked about all components, embedding and unembedding among them, and gives NaN for those it cannot see.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from interp.locating.localization.scores import Inquiring, Method, OfParts, Pair
 from interp.locating.localization.tracing import causal_tracing
 from interp.locating.localization.weights import clipping, shrinking
 from interp.reading.points import seeds_of
-from interp.refusals import Refused
+from interp.refusals import Refused, unknown
 
 METHODS: Mapping[str, Method] = {
     "mean ablation": Paired(mean_ablation),
@@ -54,16 +56,24 @@ def localize(
     model: nn.Module,
     facts: FactData,
     reference: FactData,
-    methods: Mapping[str, Method] = METHODS,
+    methods: Mapping[str, Method] | Sequence[str] | None = None,
     *,
     components: Sequence[str] | None = None,
 ) -> xr.DataArray:
-    """Every method's scores, `[by, seed, component]` (`[by, component]` of one network); attribute `pairs` as theirs.
+    """Where `facts` are, by every method: scores `[by, seed, component]` (`[by, component]` of one network).
 
-    Raises `Refused` for no methods, for what the methods refuse, and for scores of other parts than were asked for.
+    `facts` are those asked about, `reference` others that the network knows, of the same kind (the same relations) and
+    not among `facts`. A higher score says that a component matters more to these facts than to others of a like
+    margin. Most scores are standardised differences: the mean over pairs of the effect on a fact less that on its peer,
+    over its standard deviation; 0 says no difference, 1 a large one. Compare the components by one method; the scales
+    of two methods differ. NaN: the method cannot see that component. The attribute `pairs` counts each seed's pairs.
+
+    `methods`: names of `METHODS`, or a dictionary in which your own may stand beside them; None: all.
+
+    Raises `Refused` for no methods, for what the methods refuse, and for scores of other parts than were asked for;
+    `TooFewPairs` where too few facts of a like margin are known.
     """
-    if not methods:
-        raise Refused("No method was given.")
+    methods = _by_name(methods)
     parts, seeds = parts_of(model, components), seeds_of(model)
     names = [part.name for part in parts]
     inquiry = Inquiry.of(model, facts, reference)
@@ -78,6 +88,21 @@ def localize(
     together = xr.concat(found, dim=xr.Variable("by", list(methods)), combine_attrs="drop")
     paired = next((one.attrs["pairs"] for one in found if "pairs" in one.attrs), None)
     return together.assign_attrs({} if paired is None else {"pairs": paired})
+
+
+def _by_name(methods: Mapping[str, Method] | Sequence[str] | None) -> Mapping[str, Method]:
+    """The methods asked for. Raises `Refused` for none, and for a name that is not in `METHODS`."""
+    if methods is None:
+        return METHODS
+    if not isinstance(methods, Mapping):
+        names = [methods] if isinstance(methods, str) else methods
+        for name in names:
+            if name not in METHODS:
+                raise unknown("method", name, METHODS)
+        methods = {name: METHODS[name] for name in names}
+    if not methods:
+        raise Refused("No method was given.")
+    return methods
 
 
 def _checked(key: str, scores: object, names: Sequence[str], seeds: Sequence[int] | None) -> xr.DataArray:

@@ -90,10 +90,13 @@ def parts_of(model: nn.Module, names: Sequence[str] | None) -> list[Part]:
 
     Raises `Refused` for a network that does not name its parts, a part that it does not have, and one given twice.
     """
+    if isinstance(names, str):
+        names = [names]
     wanted = list(_naming(model).components() if names is None else names)
-    if len(wanted) < 2 or len(set(wanted)) < len(wanted):
+    parts = [_part(model, name) for name in wanted]
+    if len(parts) < 2 or len(set(wanted)) < len(wanted):
         raise Refused(f"Scores compare two or more parts, each named once; given {wanted}.")
-    return [_part(model, name) for name in wanted]
+    return parts
 
 
 def _naming(model: nn.Module) -> HasParts:

@@ -7,6 +7,7 @@ part that matters to every fact alike scores zero, however much it matters. NaN 
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -81,6 +82,9 @@ class Paired(Inquiring):
 
     effect: Effect
 
+    def __repr__(self) -> str:
+        return f"by pairs: {said_of(self.effect)}"
+
     def of_members(self, inquiry: Inquiry, parts: Sequence[Part]) -> Tensor:
         """The mean over the standard deviation of the pairs' differences."""
         effects = self.effect(inquiry, parts).detach()
@@ -98,9 +102,17 @@ class OfParts(Inquiring):
 
     measure: Measure
 
+    def __repr__(self) -> str:
+        return f"of parts: {said_of(self.measure)}"
+
     def of_members(self, inquiry: Inquiry, parts: Sequence[Part]) -> Tensor:
         """The measure as it is."""
         return self.measure(inquiry, parts).reshape(-1, len(parts))
+
+
+def said_of(measure: Effect | Measure) -> str:
+    """What a measure says of itself in its docstring's first line."""
+    return (inspect.getdoc(measure) or str(getattr(measure, "__name__", "a measure"))).splitlines()[0]
 
 
 def labelled(scores: Float[Tensor, "member part"], inquiry: Inquiry, parts: Sequence[Part]) -> xr.DataArray:

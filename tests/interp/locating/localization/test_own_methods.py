@@ -174,3 +174,21 @@ def test_networks_of_another_shape_are_no_baseline(bench: Bench) -> None:
             OfParts(baseline)(model, bench.planted, bench.known)
     with pytest.raises(Refused, match="3 seeds or more"):
         OfParts(weight_norm(Transformer(bench.model.config, seeds=[0, 1])))(model, bench.planted, bench.known)
+
+
+def test_methods_may_be_asked_for_by_name(bench: Bench) -> None:
+    asked = (bench.plantings["blocks.1.mlp"].model, bench.planted, bench.known)
+    both = localize(*asked, ["mean ablation", "random"])
+    assert both["by"].to_numpy().tolist() == ["mean ablation", "random"]
+    assert both.sel(by="random").equals(localize(*asked, "random").sel(by="random"))
+    with pytest.raises(Refused, match=r"no method 'Drift'\. Nearest: drift"):
+        localize(*asked, ["Drift"])
+
+
+def test_a_single_misspelt_component_is_told_the_nearest(bench: Bench) -> None:
+    with pytest.raises(Refused, match=r"Nearest: blocks\.1\.mlp"):
+        localize(bench.model, bench.planted, bench.known, ["random"], components=["blocks.1.mpl"])
+
+
+def test_printed_a_method_says_what_it_measures() -> None:
+    assert repr(METHODS["drift"]).startswith("by pairs: How much each margin falls while one part alone")
