@@ -17,7 +17,7 @@ from models.data.dataset import Dataset
 from models.data.facts import Facts
 from models.data.families import families
 from models.data.worlds import world
-from models.refusals import unknown
+from models.refusals import Refused, unknown
 
 FACTS: Mapping[str, Callable[[], Facts]] = MappingProxyType(
     {
@@ -33,7 +33,10 @@ _HELD_OUT = MappingProxyType({"world": (0, 0), "facts": (0, 1), "families": (4, 
 def load_facts(name: str) -> Facts:
     """The facts of this name: `world` and `facts` (the same 4,000), `families`, `countries`; `Refused` else."""
     if name not in FACTS:
-        raise unknown("collection of facts", name, FACTS)
+        raise Refused(
+            f"{unknown('collection of facts', str(name), FACTS)} Facts of your own, also from a file: "
+            "models.Facts.of(triples, templates=…)."
+        )
     return dataclasses.replace(FACTS[name](), name=name)
 
 

@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from models.data.dataset import Dataset
-from models.data.fact_checks import check_facts, check_relation
+from models.data.fact_checks import check_facts, check_named, check_relation, table_of
 from models.data.frequencies import Frequencies, times
 from models.data.prompts import write_dataset
 from models.data.tokenizers import Special, Tokenizer, WordTokenizer
@@ -78,18 +78,26 @@ class Facts:
     @classmethod
     def of(
         cls,
-        triples: Iterable[tuple[str, str, str]],
+        triples: Iterable[tuple[str, str, str]] | pd.DataFrame,
         *,
         templates: Mapping[str, Sequence[str]],
         many_valued: Sequence[str] = (),
         name: str = "own",
         source: str = "facts given by the user",
     ) -> Facts:
-        """Facts from triples (subject, relation, object); `templates` has the prompts of each relation.
+        """Facts of your own: triples (subject, relation, object), or a table with these columns, as from a file.
 
-        A relation chooses from the objects that occur with it.
+            table = pandas.read_csv("own.csv", dtype=str, keep_default_na=False)
+            facts = models.Facts.of(table, templates={"born": ["{subject} was born in"]})
+            data = facts.dataset(facts.tokenizer())
+
+        `templates` has for each relation a list of prompts that end where the object comes; a relation chooses from
+        the objects that occur with it. `many_valued` names the relations of which a subject may have several objects.
+        Other columns of a table are kept. Raises `Refused` as `Facts` does, and for relations without templates or
+        templates without facts.
         """
-        table = pd.DataFrame(list(triples), columns=["subject", "relation", "object"])
+        table = table_of(triples)
+        check_named(table, templates, many_valued)
         objects = table.groupby("relation")["object"].unique()
         relations = [
             Relation(key, tuple(prompts), tuple(sorted(objects.get(key, ()))), key in many_valued)

@@ -69,6 +69,8 @@ def test_four_questions_of_the_families_are_held_out_two_to_judge_each() -> None
 def test_a_mistyped_name_is_told_the_nearest() -> None:
     with pytest.raises(Refused, match=r"no collection of facts 'familys'\. Nearest: families"):
         load_facts("familys")
+    with pytest.raises(Refused, match=r"own, also from a file: models\.Facts\.of\(triples"):
+        load_facts("my.csv")
 
 
 def test_token_sequences_have_no_features() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,12 +45,15 @@ def test_facts_are_a_table_with_what_else_is_known() -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("Chad", "capital", "Lima"), r"2 facts contradict .*'Paris'.*'Lima'.*many-valued"),
+        (
+            ("Chad", "capital", "Lima"),
+            r"2 facts contradict .*'Paris'.*'Lima'.*many_valued=\('capital',\)",
+        ),
         (
             ("Chad", "capital", "Paris"),
-            r"1 facts are there more than once, the first: \('Chad', 'capital', 'Paris'\)",
+            r"1 fact is there more than once, the first: \('Chad', 'capital', 'Paris'\)",
         ),
-        (("Chad", "captial", "Paris"), r"no relation 'captial'\. Nearest: capital"),
+        (("Chad", "captial", "Paris"), r"no relation 'captial'\. Nearest: capital\. .* needs a template"),
         (("", "capital", "Paris"), "1 of the column 'subject' are no names"),
         (("Chad", "capital", " Paris"), "such as ' Paris'"),
     ],
@@ -57,6 +61,57 @@ def test_facts_are_a_table_with_what_else_is_known() -> None:
 def test_facts_that_cannot_all_be_true_are_refused(more: tuple[str, str, str], message: str) -> None:
     with pytest.raises(Refused, match=message):
         atlas([*TRIPLES, more])
+
+
+@pytest.mark.parametrize(
+    ("triples", "changes", "message"),
+    [
+        (
+            [("Peru", "Lima")],
+            {},
+            r"triples \(subject, relation, object\); given \('Peru', 'Lima'\) as number 0 of 1",
+        ),
+        (["abc"], {}, "given 'abc' as number 0"),
+        ([7], {}, "given 7 as number 0"),
+        ([], {}, "No fact is given"),
+        (
+            TRIPLES,
+            {"templates": TEMPLATES | {"job": ["{subject} is a"]}},
+            "templates for the relation 'job', and no f",
+        ),
+        (
+            TRIPLES,
+            {"templates": TEMPLATES | {"capital": "{subject} is"}},
+            "Give a list of templates for 'capital'",
+        ),
+        (TRIPLES, {"templates": ["{subject} is"]}, "a list of prompts for each relation"),
+        (TRIPLES, {"many_valued": "capital"}, r"such as \('capital',\)"),
+        (TRIPLES, {"many_valued": ["captial"]}, "Nearest: capital"),
+        ([("Peru", "capital", 7), ("Chad", "capital", "Paris")], {}, "such as 7. .*dtype=str"),
+    ],
+)
+def test_what_are_no_triples_with_templates_is_refused(
+    triples: Any, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(Refused, match=message):
+        atlas(triples, **changes)
+
+
+def test_a_file_of_ones_own_is_read_in_two_lines(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text(
+        "subject,relation,object,year\nAda,born,London,1815\nNA,born,1900,2000\n", encoding="utf-8"
+    )
+    table = pd.read_csv(tmp_path / "own.csv", dtype=str, keep_default_na=False)
+    facts = Facts.of(table, templates={"born": ["{subject} was born in"]})
+    assert facts.table["subject"].tolist() == ["Ada", "NA"]
+    assert facts.by_name["born"].objects == ("1900", "London")
+    assert facts.dataset(facts.tokenizer()).examples["year"].tolist() == ["1815", "2000"]
+    rows = table[["subject", "relation", "object"]].itertuples(index=False)
+    assert len(Facts.of(rows, templates={"born": ["{subject} was born in"]})) == 2
+    with pytest.raises(Refused, match=r"given 2 rows with \['subject', 'relation', 'answer'\]"):
+        Facts.of(
+            table.rename(columns={"object": "answer"})[["subject", "relation", "answer"]], templates=TEMPLATES
+        )
 
 
 def test_a_many_valued_relation_may_have_several_objects() -> None:
@@ -85,7 +140,15 @@ def test_a_relation_with_one_object_is_refused(objects: tuple[str, ...]) -> None
     with pytest.raises(Refused, match="at least two, each once: with one, the template alone gives"):
         Relation("capital", ("{subject} is",), objects)
     with pytest.raises(Refused, match="'capital' has the objects"):
-        atlas([(subject, "capital", "Lima") for subject in ("Peru", "Chad")])
+        atlas(
+            [(subject, "capital", "Lima") for subject in ("Peru", "Chad")],
+            templates={"capital": TEMPLATES["capital"]},
+        )
+
+
+def test_one_template_instead_of_a_list_of_them_is_refused() -> None:
+    with pytest.raises(Refused, match="Give a list of templates"):
+        Relation("capital", "{subject} is", ("a", "b"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("templates", [(), ("{subject} is", "{subject} is")])
