@@ -18,6 +18,7 @@ from interp.locating.localization.methods import METHODS, localize
 from interp.locating.localization.scores import OfParts, Paired
 from interp.refusals import Refused
 from models.networks.transformer import Transformer
+from models.refusals import Refused as NoComponent
 
 PARTS = ["blocks.0.mlp", "blocks.1.mlp", "unembed"]
 
@@ -186,7 +187,7 @@ def test_methods_may_be_asked_for_by_name(bench: Bench) -> None:
 
 
 def test_a_single_misspelt_component_is_told_the_nearest(bench: Bench) -> None:
-    with pytest.raises(Refused, match=r"Nearest: blocks\.1\.mlp"):
+    with pytest.raises(NoComponent, match=r"Nearest: blocks\.1\.mlp"):
         localize(bench.model, bench.planted, bench.known, ["random"], components=["blocks.1.mpl"])
 
 
