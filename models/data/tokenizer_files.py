@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def tokenizer_from_json(saved: Mapping[str, Any]) -> Tokenizer:
     return tokenizer
 
 
-def load_tokenizer(path: str | Path) -> Tokenizer:
+def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     """The tokenizer saved in this file. Raises `BadFile` when it is missing, truncated or something else."""
     try:
         saved = json.loads(Path(path).read_text(encoding="utf-8"))

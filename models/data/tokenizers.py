@@ -16,6 +16,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ class Tokenizer(ABC):
         """sha256, in hexadecimal, of everything that decides what it does."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the tokenizer as JSON, whole or not at all."""
         write_file(Path(path), json.dumps(self.to_json(), ensure_ascii=False).encode())
 

@@ -8,7 +8,7 @@ weights not centred, so activations are those of the network as it was trained.
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any
 
 import torch
@@ -24,7 +24,10 @@ DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
 def load_pretrained(
-    name_or_folder: str | Path, *, device: str | torch.device = "cpu", dtype: str | torch.dtype = "float32"
+    name_or_folder: str | os.PathLike[str],
+    *,
+    device: str | torch.device = "cpu",
+    dtype: str | torch.dtype = "float32",
 ) -> PretrainedModel:
     """The network of that name (Hugging Face's hub or cache) or in that folder, in eval mode.
 

@@ -39,7 +39,7 @@ class Source:
         return {"local_files_only": self.offline, "trust_remote_code": False}
 
 
-def source_of(name_or_folder: str | Path) -> Source:
+def source_of(name_or_folder: str | os.PathLike[str]) -> Source:
     """A folder with a config.json, or a name. Raises `BadFile` for a folder without one, or that is not there."""
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
@@ -49,7 +49,7 @@ def source_of(name_or_folder: str | Path) -> Source:
             )
         return Source(str(folder), folder, offline=True)
     text = str(name_or_folder)
-    if isinstance(name_or_folder, Path) or folder.is_file() or text.count("/") > 1 or text[:1] in "./~":
+    if not isinstance(name_or_folder, str) or folder.is_file() or text.count("/") > 1 or text[:1] in "./~":
         raise BadFile(
             f"There is no folder {folder}. Give a folder with config.json and weights, or a model's name."
         )

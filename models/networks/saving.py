@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ from models.networks.hooked import HookedModel
 from models.refusals import BadFile
 
 
-def save_model(model: HookedModel, folder: Path) -> None:
+def save_model(model: HookedModel, folder: str | os.PathLike[str]) -> None:
     """Writes a network or a population; the folder is made where it is missing."""
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
     content = safetensors.torch.save(weights)
@@ -39,7 +41,7 @@ def save_model(model: HookedModel, folder: Path) -> None:
     write_file(folder / "config.json", (json.dumps(record, indent=2) + "\n").encode())
 
 
-def load_model(folder: Path | str, *, device: str | torch.device = "cpu") -> HookedModel:
+def load_model(folder: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> HookedModel:
     """The network that `save_model` wrote there; raises `BadFile`, naming the file, for anything else."""
     folder = Path(folder)
     record = read_record(folder / "config.json")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
@@ -103,7 +104,7 @@ def _divergences(metrics: pd.DataFrame) -> tuple[Divergence, ...]:
     return tuple(Divergence(int(seed), int(step), float(rate)) for seed, step, rate in rows)
 
 
-def load_run(folder: Path | str) -> tuple[Recipe, Trained]:
+def load_run(folder: str | os.PathLike[str]) -> tuple[Recipe, Trained]:
     """A run that `train` or `interp train` wrote: its recipe, and its networks as one population.
 
     Raises `BadFile` when the folder is no run, or one that has not ended (also when it was cut off between the writing
@@ -126,7 +127,7 @@ def load_run(folder: Path | str) -> tuple[Recipe, Trained]:
     return recipe, _trained(run, seeds, metrics)
 
 
-def run_data(folder: Path | str, recipe: Recipe, name: str | None = None) -> Dataset:
+def run_data(folder: str | os.PathLike[str], recipe: Recipe, name: str | None = None) -> Dataset:
     """The data set of this name, for a run's network to read; without a name what the run was trained on.
 
     Raises `Refused` for data spelt with another tokenizer than the run's: the same numbers are other words there.
@@ -141,7 +142,7 @@ def run_data(folder: Path | str, recipe: Recipe, name: str | None = None) -> Dat
     return data
 
 
-def run_tokenizer(folder: Path | str, recipe: Recipe) -> Tokenizer:
+def run_tokenizer(folder: str | os.PathLike[str], recipe: Recipe) -> Tokenizer:
     """The tokenizer that the run's data were spelt with, from its `tokenizer.json`.
 
     Raises `Refused` for a run on data that are no tokens, and for a tokenizer that has not as many tokens as the

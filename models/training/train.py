@@ -59,7 +59,7 @@ def train(
     *,
     seeds: int | Sequence[int],
     data: Dataset | None = None,
-    folder: Path | None = None,
+    folder: str | os.PathLike[str] | None = None,
     resume: bool = False,
     device: str = "auto",
     checkpoint_seconds: float = 10.0,
@@ -73,7 +73,7 @@ def train(
     data = load_data(recipe.data) if data is None else data
     with one_thread():
         members = Population(recipe, data.network, seed_tuple(seeds), chosen_device(device))
-        log = RunLog(members, data, folder, checkpoint_seconds)
+        log = RunLog(members, data, None if folder is None else Path(folder), checkpoint_seconds)
         log.begin(resume)
         _run(members, log)
         return log.end()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar, Literal
 
+from models.networks.config_checks import whole
 from models.refusals import Refused, one_of
 
 Loss = Literal["squared_error", "cross_entropy"]
@@ -18,7 +20,11 @@ FORBID: dict[str, str] = {"extra": "forbid"}
 
 def _refuse_unless(holds: bool, what: str, given: object) -> None:
     if not holds:
-        raise Refused(f"{what}; given {given}.")
+        raise Refused(f"{what}; given {given!r}.")
+
+
+def _is_number(value: object) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
 
 
 @dataclass(frozen=True)
@@ -40,11 +46,14 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         one_of("optimizer", self.name, OptimizerName)
-        _refuse_unless(math.isfinite(self.rate) and self.rate > 0, "The rate is a positive number", self.rate)
+        _refuse_unless(_is_number(self.rate) and self.rate > 0, "The rate is a positive number", self.rate)
         for name, beta in (("beta1", self.beta1), ("beta2", self.beta2)):
-            _refuse_unless(0 <= beta < 1, f"{name} lies from 0 to below 1", beta)
-        _refuse_unless(self.epsilon > 0, "epsilon is a positive number", self.epsilon)
-        _refuse_unless(0 <= self.weight_decay < math.inf, "weight_decay is from 0", self.weight_decay)
+            _refuse_unless(_is_number(beta) and 0 <= beta < 1, f"{name} lies from 0 to below 1", beta)
+        _refuse_unless(
+            _is_number(self.epsilon) and self.epsilon > 0, "epsilon is a positive number", self.epsilon
+        )
+        decays = _is_number(self.weight_decay) and self.weight_decay >= 0
+        _refuse_unless(decays, "weight_decay is a number from 0", self.weight_decay)
 
 
 @dataclass(frozen=True)
@@ -64,8 +73,10 @@ class Schedule:
 
     def __post_init__(self) -> None:
         one_of("schedule", self.name, ScheduleName)
-        _refuse_unless(self.every >= 1, "every is at least 1", self.every)
-        _refuse_unless(0 <= self.factor <= 1, "factor lies between 0 and 1", self.factor)
+        whole("every", self.every, 1)
+        _refuse_unless(
+            _is_number(self.factor) and 0 <= self.factor <= 1, "factor lies between 0 and 1", self.factor
+        )
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         one_of("loss", self.loss, Loss)
         one_of("dtype", self.dtype, DType)
-        _refuse_unless(self.epochs >= 0, "epochs is a count from 0", self.epochs)
-        sized = self.batch_size == "full" or (isinstance(self.batch_size, int) and self.batch_size >= 1)
-        _refuse_unless(sized, "batch_size is at least 1, or 'full'", self.batch_size)
+        whole("epochs", self.epochs, 0)
+        size = self.batch_size
+        sized = size == "full" or (isinstance(size, int) and not isinstance(size, bool) and size >= 1)
+        _refuse_unless(sized, "batch_size is a whole number from 1, or 'full'", size)

@@ -17,6 +17,11 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_folder_may_be_given_as_text(tmp_path: Path) -> None:
+    save_model(MLP(MLPConfig((4, 3, 2)), seeds=(0, 1)), f"{tmp_path}/made")
+    assert load_model(f"{tmp_path}/made").seeds == (0, 1)
+
+
 def test_nothing_but_weights_and_config_is_written(saved: Path) -> None:
     assert sorted(path.name for path in saved.iterdir()) == ["config.json", "weights.safetensors"]
 

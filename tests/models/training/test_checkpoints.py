@@ -203,7 +203,7 @@ def test_a_run_whose_last_networks_were_not_written_is_refused_and_ends_when_res
     shutil.rmtree(tmp_path / "seed-2")
     with pytest.raises(BadFile, match=r"no network of seeds \[2\]"):
         load_run(tmp_path)
-    train(recipe, seeds=3, data=data, folder=tmp_path, resume=True)
+    train(recipe, seeds=3, data=data, folder=str(tmp_path), resume=True)
     assert same_bits(load_run(tmp_path)[1].model, whole.model)
 
 

@@ -249,7 +249,15 @@ def test_a_run_fails_only_when_every_seed_diverges_and_says_where(blobs: Dataset
         (lambda: Optimizer("sgdm", 1.0), "Nearest: sgd"),
         (lambda: Optimizer("sgd", -1.0), "positive"),
         (lambda: Schedule("cosin"), "Nearest: cosine"),
-        (lambda: small(Optimizer("sgd", 1.0), batch_size=0), "at least 1, or 'full'"),
+        (lambda: small(Optimizer("sgd", 1.0), batch_size=0), "from 1, or 'full'"),
+        (
+            lambda: recipe("3b1b").but(batch_size=1.5),
+            "batch_size is a whole number from 1, or 'full'; given 1.5",
+        ),
+        (lambda: recipe("3b1b").but(batch_size=True), "given True"),
+        (lambda: recipe("3b1b").but(epochs=1.5), "epochs is a whole number from 0; given 1.5"),
+        (lambda: recipe("3b1b").but(rate="0.1"), "positive number; given '0.1'"),
+        (lambda: Schedule("step", every=2.5), "every is a whole number from 1; given 2.5"),  # type: ignore[arg-type]
         (lambda: recipe("3b1"), "Nearest: 3b1b"),
         (lambda: recipe("3b1b").but(epoch=3), "Nearest: epochs"),
         (
