@@ -68,7 +68,7 @@ def answer(config: Config) -> interp.Report:
         question=QUESTION,
         analysis="how_is_the_next_token_chosen",
         config=config,
-        claims=interp.judge(evidence, error_rate=config.error_rate),
+        claims=interp.judge(evidence, error_rate=config.error_rate, unit=unit_of(config)),
         tables={
             "lenses": lens_table(lenses),
             "temperatures": temperature_table(found),
@@ -82,6 +82,11 @@ def answer(config: Config) -> interp.Report:
             run_time_seconds=time.monotonic() - begun,
         ),
     )
+
+
+def unit_of(config: Config) -> str:
+    """What each number is one of: a network of its own seed, or a draw of texts from the one network."""
+    return "text draw" if config.data == "stories260K" else "seed"
 
 
 def of_names(config: Config) -> tuple[list[interp.Evidence], Readers, list[str]]:

@@ -89,7 +89,7 @@ def answer(config: Config) -> interp.Report:
         question=QUESTION,
         analysis="what_does_attention_move",
         config=config,
-        claims=interp.judge(evidence, error_rate=config.error_rate),
+        claims=interp.judge(evidence, error_rate=config.error_rate, unit=unit_of(config)),
         tables={name: table for part in parts for name, table in part.tables.items()}
         | {"differences": interp.differences_table(evidence, error_rate=config.error_rate)},
         figures={name: figure for part in parts for name, figure in part.figures.items()},
@@ -100,6 +100,11 @@ def answer(config: Config) -> interp.Report:
             run_time_seconds=time.monotonic() - begun,
         ),
     )
+
+
+def unit_of(config: Config) -> str:
+    """What each number is one of: a network of its own seed, or a draw of rows for the one network."""
+    return "draw" if config.data == "stories260K" else "seed"
 
 
 def of_networks(config: Config) -> tuple[list[Found], Subject, list[str]]:

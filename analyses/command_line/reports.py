@@ -50,6 +50,6 @@ def show_report(
         parts = {key: record[key] for key in ("question", "analysis", "claims", "notes")}
         show_json({"report": str(folder), **parts})
         return
-    notes = [f"Note: {note}" for note in report.notes]
+    notes = [f"Note: {note}" for note in (*report.remarks, *report.notes)]
     claims = [interp.claims_table(report)] if report.claims else []
     show(*first, *claims, *notes, f"Report: {folder / 'index.html'}   (the record: {folder / 'report.json'})")

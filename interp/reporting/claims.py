@@ -12,7 +12,7 @@ doi.org/10.1111/j.2517-6161.1995.tb02031.x.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from interp.measuring.statistics import benjamini_hochberg, measured
 from interp.refusals import Refused
 from interp.reporting.page import claims_fragment
+from interp.reporting.power import Comparison, remarks
 from interp.reporting.rules import Design, Finding, Rule, Values, Verdict
 from interp.reporting.wording import verdict_sentence
 
@@ -39,7 +40,10 @@ class Control:
 
 @dataclass(frozen=True)
 class Claim:
-    """A judged statement. Only `judge` makes one, so that a verdict cannot be written by hand."""
+    """A judged statement. Only `judge` makes one, so that a verdict cannot be written by hand.
+
+    `seeds` is how many numbers it rests on, `unit` what each of them is one of: a seed, unless `judge` was told.
+    """
 
     statement: str
     source: str
@@ -50,6 +54,7 @@ class Claim:
     seeds: int
     rule: str
     verdict: Verdict
+    unit: str = "seed"
     made_by: InitVar[object] = None
 
     def __post_init__(self, made_by: object) -> None:
@@ -74,6 +79,7 @@ class Claim:
             "seeds": self.seeds,
             "rule": self.rule,
             "verdict": self.verdict,
+            **({} if self.unit == "seed" else {"unit": self.unit}),
         }
 
     def _repr_html_(self) -> str:
@@ -81,7 +87,11 @@ class Claim:
 
 
 class Claims(list[Claim]):
-    """A list of claims that a notebook shows as the report does."""
+    """A list of claims that a notebook shows as the report does; `remarks`: what their seeds could not decide."""
+
+    def __init__(self, claims: Iterable[Claim] = (), *, remarks: Sequence[str] = ()) -> None:
+        super().__init__(claims)
+        self.remarks = tuple(remarks)
 
     def _repr_html_(self) -> str:
         return claims_fragment([claim.record() for claim in self])
@@ -140,22 +150,30 @@ class Evidence:
         return numbers
 
 
-def judge(evidence: Sequence[Evidence], *, error_rate: float = 0.05) -> Claims:
+def judge(evidence: Sequence[Evidence], *, error_rate: float = 0.05, unit: str = "seed") -> Claims:
     """The claims that follow from all the evidence of one report, in its order.
 
     `error_rate` is the wanted share of wrong verdicts among decided comparisons; intervals have confidence
-    1 - `error_rate`. Refuses a rate outside (0, 0.5) and the same statement and measure twice.
+    1 - `error_rate`. `unit`: what each number is one of, where it is no seed (draws from one network, say). Refuses a
+    rate outside (0, 0.5) and the same statement and measure twice.
+
+    Where a test left a claim undecided, the claims' `remarks` say what so few seeds could not decide (power.py).
     """
     if not 0 < error_rate < 0.5:
         raise Refused(f"The error rate {error_rate} was given; it lies between 0 and 0.5, for example 0.05.")
     _check_distinct(evidence)
-    tests = sum(item.rule.tested for item in evidence)
+    tested = [item for item in evidence if item.rule.tested]
     found = [item.weigh(confidence=1 - error_rate) for item in evidence]
     verdicts = _verdicts(found, error_rate=error_rate)
-    return Claims(
-        _claim(item, finding, verdict=verdict, design=Design(error_rate, len(item.values), tests))
+    claims = [
+        _claim(item, finding, verdict=verdict, design=Design(error_rate, len(item.values), len(tested), unit))
         for item, finding, verdict in zip(evidence, found, verdicts, strict=True)
-    )
+    ]
+    open_ones = [item for item, verdict in zip(evidence, verdicts, strict=True) if verdict == "undecided"]
+    if not any(item.rule.tested for item in open_ones):
+        return Claims(claims)
+    tests = [Comparison(len(item.values), len(item.controls)) for item in tested]
+    return Claims(claims, remarks=remarks(tests, error_rate=error_rate, unit=unit))
 
 
 def sentence(claim: Claim) -> str:
@@ -185,6 +203,7 @@ def _claim(item: Evidence, finding: Finding, *, verdict: Verdict, design: Design
         seeds=len(item.values),
         rule=item.rule.text(design),
         verdict=verdict,
+        unit=design.unit,
         made_by=_JUDGED,
     )
 

@@ -53,14 +53,19 @@ class Strip:
     ticks: tuple[tuple[float, str], ...]
 
 
-def page(record: Mapping[str, Any], drawings: Mapping[str, str]) -> str:
-    """The whole document of a report's record; `drawings` holds the SVG text of each of its figures."""
-    return _environment().get_template("report.html.j2").render(**_content(record, drawings))
+def page(record: Mapping[str, Any], drawings: Mapping[str, str], remarks: Sequence[str] = ()) -> str:
+    """The whole document of a report's record; `drawings` holds the SVG text of each of its figures.
+
+    Those of its notes that are `remarks` on its verdicts stand under them, at the head.
+    """
+    return _environment().get_template("report.html.j2").render(**_content(record, drawings, remarks))
 
 
-def report_fragment(record: Mapping[str, Any], drawings: Mapping[str, str]) -> str:
+def report_fragment(
+    record: Mapping[str, Any], drawings: Mapping[str, str], remarks: Sequence[str] = ()
+) -> str:
     """The report for a notebook: the page's content without its head."""
-    return _environment().get_template("fragment.html.j2").render(**_content(record, drawings))
+    return _environment().get_template("fragment.html.j2").render(**_content(record, drawings, remarks))
 
 
 def claims_fragment(claims: Sequence[Mapping[str, Any]]) -> str:
@@ -103,11 +108,15 @@ def _ticks(low: float, high: float) -> list[tuple[float, str]]:
     return [(place, f"{place:,.{decimals}f}") for place in places if low <= place <= high]
 
 
-def _content(record: Mapping[str, Any], drawings: Mapping[str, str]) -> dict[str, Any]:
+def _content(
+    record: Mapping[str, Any], drawings: Mapping[str, str], remarks: Sequence[str]
+) -> dict[str, Any]:
     provenance = {name: value for name, value in record["provenance"].items() if name not in TIME_LIKE}
     return {
         **record,
         "summary": _summary(record["claims"]),
+        "remarks": remarks,
+        "notes": [note for note in record["notes"] if note not in remarks],
         "in_short": _in_short(record["claims"]),
         "rules": list(dict.fromkeys(claim["rule"] for claim in record["claims"])),
         "words": words_in(json.dumps([record["claims"], record["notes"], *record["tables"].items()])),

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from interp.refusals import BadFile, Refused
-from interp.reporting.claims import Claim
+from interp.reporting.claims import Claim, Claims
 from interp.reporting.drawing import Figure
 from interp.reporting.folders import standing, write_whole
 from interp.reporting.page import page, report_fragment
@@ -41,6 +41,11 @@ class Report:
     notes: Sequence[str] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the claims' seeds could not decide, as `judge` found it; the first of the record's notes."""
+        return self.claims.remarks if isinstance(self.claims, Claims) else ()
+
     def record(self) -> dict[str, Any]:
         """The report as `report.json` holds it. Refuses what strict JSON cannot hold, with its path."""
         return {
@@ -49,7 +54,7 @@ class Report:
             "claims": [plain(claim.record(), where=f"claims[{i}]") for i, claim in enumerate(self.claims)],
             "tables": {_file_name(name): table_record(name, table) for name, table in self.tables.items()},
             "figures": {_file_name(name): _figure_record(name, one) for name, one in self.figures.items()},
-            "notes": [str(note) for note in self.notes],
+            "notes": [*self.remarks, *(str(note) for note in self.notes)],
             "provenance": {
                 "config": plain(self.config, where="config"),
                 **plain(self.provenance, where="provenance"),
@@ -57,7 +62,7 @@ class Report:
         }
 
     def _repr_html_(self) -> str:
-        return report_fragment(self.record(), _drawings(self))
+        return report_fragment(self.record(), _drawings(self), self.remarks)
 
 
 def write(report: Report, folder: str | Path) -> Path:
@@ -70,7 +75,7 @@ def write(report: Report, folder: str | Path) -> Path:
     drawings = _drawings(report)
     files = {
         "report.json": json_bytes(record),
-        "index.html": page(record, drawings).encode(),
+        "index.html": page(record, drawings, report.remarks).encode(),
         **{table["file"]: csv_bytes(table) for table in record["tables"].values()},
         **{record["figures"][name]["file"]: svg.encode() for name, svg in drawings.items()},
     }

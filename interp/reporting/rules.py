@@ -38,11 +38,12 @@ Controls = Mapping[str, Values]
 
 @dataclass(frozen=True)
 class Design:
-    """What is known before any number: the error rate, how many seeds, how many tests the report makes."""
+    """What is known before any number: the error rate, how many seeds (or other units), how many tests."""
 
     error_rate: float
     seeds: int
     tests: int
+    unit: str = "seed"
 
     @property
     def percent(self) -> str:
@@ -143,11 +144,11 @@ class LiesWithin(Rule):
         bounds = f"from {number(self.low)} to {number(self.high)}"
         if self.of == "best":
             return (
-                f"Supported when the largest of {plural(design.seeds, 'seed')} lies {bounds}, "
-                "else refuted. The interval given is the range of the seeds; no test is made."
+                f"Supported when the largest of {plural(design.seeds, design.unit)} lies {bounds}, "
+                f"else refuted. The interval given is the range of the {design.unit}s; no test is made."
             )
         return (
-            f"Supported when the whole {design.percent} interval of the mean (BCa bootstrap over seeds) lies "
+            f"Supported when the whole {design.percent} interval of the mean (BCa bootstrap over {design.unit}s) lies "
             f"{bounds}, refuted when all of it lies outside, otherwise undecided. No test is made."
         )
 
@@ -180,7 +181,9 @@ class Equals(Rule):
 
     def text(self, design: Design) -> str:
         """The rule in words, with the exact value."""
-        return f"Supported when every seed gives exactly {self.value:,}, else refuted; no test is made."
+        return (
+            f"Supported when every {design.unit} gives exactly {self.value:,}, else refuted; no test is made."
+        )
 
     def weigh(self, values: Values, controls: Controls, *, confidence: float) -> Finding:
         """The count, with the range of the seeds as its interval."""
@@ -212,7 +215,7 @@ def _check_pairs(margin: int | float, values: Values, controls: Controls) -> Non
 def _comparison_text(difference: str, margin: int | float, design: Design) -> str:
     how = "exact" if design.seeds <= EXACT_UP_TO else f"{SAMPLED_FLIPS:,} random flips"
     text = (
-        f"{difference}, seed by seed. Supported: for every control the {design.percent} BCa interval "
+        f"{difference}, {design.unit} by {design.unit}. Supported: for every control the {design.percent} BCa interval "
         f"lies above {margin:g} and the sign-flip test ({how}, largest p of the controls) agrees. Refuted: for some "
         f"control it lies below {margin:g} and the opposite test (smallest p times the number of controls) "
         "agrees. Else undecided. A test agrees when its p, doubled for the two directions and corrected over the "
@@ -223,8 +226,8 @@ def _comparison_text(difference: str, margin: int | float, design: Design) -> st
 
 def _why_too_few(design: Design) -> str:
     return (
-        f" With {plural(design.seeds, 'seed')} that p cannot fall below {2 * 2.0**-design.seeds:.4g}, so "
-        f"this is undecided whatever the values; at least {fewest_seeds(design.error_rate)} seeds can decide."
+        f" With {plural(design.seeds, design.unit)} that p cannot fall below {2 * 2.0**-design.seeds:.4g}, so "
+        f"this is undecided whatever the values; at least {fewest_seeds(design.error_rate)} {design.unit}s can decide."
     )
 
 

@@ -23,7 +23,7 @@ class ControlRecord:
 
 @dataclass(frozen=True)
 class ClaimRecord:
-    """A judged statement; `controls` by name."""
+    """A judged statement; `controls` by name; `unit` says what `seeds` counts where it is not seeds."""
 
     statement: str
     source: str
@@ -34,6 +34,7 @@ class ClaimRecord:
     seeds: int
     rule: str
     verdict: Literal["supported", "refuted", "undecided"]
+    unit: str = "seed"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from interp.reporting.report import Report
-from interp.reporting.wording import decimals_of, readable, with_interval
+from interp.reporting.wording import decimals_of, plural, readable, unit_of, with_interval
 
 STYLES = {"supported": "bold green", "refuted": "bold red", "undecided": "bold yellow"}
 
@@ -28,13 +28,14 @@ def claims_table(report: Report | Mapping[str, Any]) -> Table:
     table.add_column("Verdict", no_wrap=True)
     table.add_column("Statement and measure", ratio=3, min_width=20)
     table.add_column("Estimate and controls", ratio=2, min_width=24)
-    table.add_column("Seeds", justify="right", no_wrap=True)
+    units = list(dict.fromkeys(unit_of(claim) for claim in record["claims"])) or ["seed"]
+    table.add_column(f"{units[0].capitalize()}s" if len(units) == 1 else "Over", justify="right")
     for claim in record["claims"]:
         table.add_row(
             Text(claim["verdict"], style=STYLES[claim["verdict"]]),
             Text.assemble(claim["statement"], "\n", (claim["measure"], "dim")),
             _numbers(claim),
-            str(claim["seeds"]),
+            str(claim["seeds"]) if len(units) == 1 else plural(claim["seeds"], unit_of(claim)),
         )
     return table
 

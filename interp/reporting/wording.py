@@ -73,7 +73,14 @@ def verdict_sentence(claim: Mapping[str, Any]) -> str:
         for name, control in claim["controls"].items()
     ]
     compared = f" against {_listed(against)}" if against else ""
-    return f"{claim['verdict'].capitalize()}: {shown}{compared}, over {plural(claim['seeds'], 'seed')}."
+    return (
+        f"{claim['verdict'].capitalize()}: {shown}{compared}, over {plural(claim['seeds'], unit_of(claim))}."
+    )
+
+
+def unit_of(claim: Mapping[str, Any]) -> str:
+    """What a claim's numbers are one of each, by its record: a seed, unless it says otherwise."""
+    return str(claim.get("unit", "seed"))
 
 
 def _listed(parts: list[str]) -> str:
