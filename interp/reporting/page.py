@@ -105,7 +105,7 @@ def _ticks(low: float, high: float) -> list[tuple[float, str]]:
     places = [float(place) for place in MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(low, high)]
     step = places[1] - places[0]
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    return [(place, f"{place:,.{decimals}f}") for place in places if low <= place <= high]
+    return [(place, number(place, decimals)) for place in places if low <= place <= high]
 
 
 def _content(

@@ -3,7 +3,9 @@
 Numbers are rounded by the rule of the Particle Data Group: an interval is written with two digits of its
 width where those are below 36, else with one, and its estimate to the same place, so 0.9312 in [0.9105,
 0.9521] reads 0.93 [0.91, 0.95]. All numbers of a claim share the decimals that its narrowest interval can
-bear. Counts are written in full, 13002 as 13,002. Rounding is for the eye only: the record keeps every digit,
+bear, but for intervals a hundred times narrower than the widest and those that would need more than six decimals:
+what vanishes then is written as what it is below, <0.001, and where all of it would vanish, numbers are written to 4
+digits, 2.5e-08. Zero has no sign. Counts are written in full, 13002 as 13,002. Rounding is for the eye only: the record keeps every digit,
 and no verdict is drawn from it.
 
 Source: Particle Data Group, "Review of Particle Physics" (2024), section 5.3, pdg.lbl.gov.
@@ -18,35 +20,46 @@ from typing import Any
 Interval = Sequence[int | float]
 
 MOST_DECIMALS = 6
+MOST_BEYOND_THE_WIDEST = 2
 TWO_DIGITS_BELOW = 3.55
 
 
 def decimals_for(intervals: Sequence[Interval]) -> int | None:
-    """Decimals that the narrowest of the intervals can bear; None when no interval has any width."""
-    widths = [high - low for low, high in intervals if high > low]
-    if not widths:
-        return None
-    power = math.floor(math.log10(min(widths)))
-    two_digits = min(widths) / 10.0**power < TWO_DIGITS_BELOW
-    return max(0, min(MOST_DECIMALS, two_digits - power))
+    """Decimals that the narrowest of the intervals can bear; None when none has a width that six decimals show."""
+    borne = [_borne(high - low) for low, high in intervals if high > low]
+    shown = [decimals for decimals in borne if decimals <= MOST_DECIMALS]
+    return min(max(shown), min(shown) + MOST_BEYOND_THE_WIDEST) if shown else None
+
+
+def _borne(width: float) -> int:
+    """Decimals that an interval of this width can bear."""
+    power = math.floor(math.log10(width))
+    two_digits = width / 10.0**power < TWO_DIGITS_BELOW
+    return max(0, two_digits - power)
 
 
 def number(value: int | float, decimals: int | None = None) -> str:
     """A number for the eye: `decimals` places, or without them a count in full and all else to 4 digits."""
     if decimals is not None:
-        return f"{value:,.{decimals}f}"
+        return f"{round(value, decimals) + 0.0:,.{decimals}f}"
     if float(value).is_integer() and abs(value) < 1e15:
-        return f"{value:,.0f}"
+        return f"{value + 0.0:,.0f}"
     return f"{value:.4g}"
 
 
 def with_interval(estimate: int | float, interval: Interval, *, decimals: int | None = None) -> str:
-    """`0.93 [0.91, 0.95]`; only the number where the interval is a point."""
+    """`0.93 [0.91, 0.95]`; only the number where the interval is a point, or looks like one at these decimals."""
     low, high = interval
-    if low == high:
-        return number(estimate, decimals)
-    places = decimals if decimals is not None else decimals_for([interval])
-    return f"{number(estimate, places)} [{number(low, places)}, {number(high, places)}]"
+    places = decimals if decimals is not None or low == high else decimals_for([interval])
+    one, *ends = (number(value, places) for value in (estimate, low, high))
+    return _alone(estimate, places) if {*ends} == {one} else f"{one} [{ends[0]}, {ends[1]}]"
+
+
+def _alone(value: int | float, decimals: int | None) -> str:
+    """A number without an interval; one that would round to zero and is none, as what it is below: `<0.001`."""
+    if decimals is None or value == 0 or round(value, decimals) != 0:
+        return number(value, decimals if value != 0 else None)
+    return f"{'<' if value > 0 else '>-'}{10.0**-decimals:.{decimals}f}"
 
 
 def decimals_of(claim: Mapping[str, Any]) -> int | None:
