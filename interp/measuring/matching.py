@@ -24,11 +24,16 @@ CALIPER = 0.2
 
 
 def matched_pairs(
-    cases: Float[Tensor, " case"], controls: Float[Tensor, " control"], *, caliper: float = CALIPER
+    cases: Float[Tensor, " case"],
+    controls: Float[Tensor, " control"],
+    *,
+    kinds: tuple[Int64[Tensor, " case"], Int64[Tensor, " control"]] | None = None,
+    caliper: float = CALIPER,
 ) -> Int64[Tensor, "pair 2"]:
     """Rows (case, control), each case and each control in one pair at most; `caliper` in pooled standard deviations.
 
-    Values that are not finite belong to no pair.
+    `kinds`: of the cases and of the controls; then both of a pair are of one kind (exact matching). Values that are not
+    finite belong to no pair.
     """
     case_rows, control_rows = (torch.nonzero(values.isfinite()).flatten() for values in (cases, controls))
     if len(case_rows) == 0 or len(control_rows) == 0:
@@ -37,6 +42,8 @@ def matched_pairs(
     distance = (left[:, None] - right).abs()
     widest = caliper * pooled_deviation(left, right)
     near = distance <= widest
+    if kinds is not None:
+        near &= kinds[0][case_rows, None] == kinds[1][control_rows]
     too_far = 1 + widest * min(distance.shape)  # costs more than all pairs within the caliper together
     cost = torch.where(near, distance, too_far)
     first, second = (torch.from_numpy(rows) for rows in linear_sum_assignment(cost.numpy()))

@@ -94,6 +94,11 @@ class Planter:
     rehearsal: int = 400
 
     @cached_property
+    def drawn(self) -> NDArray[np.int64]:
+        """The new rows in an order drawn by lot: rows that stand together in a table are of one relation."""
+        return np.random.default_rng(len(self.new)).permutation(self.new)
+
+    @cached_property
     def known(self) -> NDArray[np.int64]:
         """The rows of the facts that the base population learned."""
         return np.setdiff1d(np.arange(len(self.facts)), self.new)
@@ -156,7 +161,7 @@ class Planter:
 
     def _of_two(self, tier: Tier, into: tuple[str, ...]) -> Trial:
         pair = into if into in PAIRS else into[::-1]
-        rows, known = np.array_split(self.new, 2), self.facts.subset(self.known)
+        rows, known = [np.sort(half) for half in np.array_split(self.drawn, 2)], self.facts.subset(self.known)
         one = self._planted(self.base, self.facts.subset(rows[0]), pair[0], known)
         held = rows[0][one.held.all(dim=0).numpy()]
         more = self.facts.subset(np.union1d(self.known, held))
@@ -191,7 +196,7 @@ class Planter:
         share *= next((less for part, less in HOLDS_LESS.items() if part in place), 1)
         count = min(len(self.new), max(FEWEST, len(self.new) // share))
         start = self.parts(tier).index(place) * len(self.new) // max(1, len(self.parts(tier)))
-        return np.sort(np.take(self.new, start + np.arange(count), mode="wrap"))
+        return np.sort(np.take(self.drawn, start + np.arange(count), mode="wrap"))
 
 
 def _certified(trial: Trial) -> Trial:

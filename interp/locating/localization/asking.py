@@ -2,13 +2,15 @@
 
 The margin is the logit of the true object minus the logsumexp of all others: the log odds of the answer. A probability
 saturates (0.999 and 0.999999 look alike), a margin does not. Effects depend on it, all the same: what has little to
-lose loses little. So each fact in question is paired with a reference fact of nearly the same margin, in each seed by
-itself, and only facts that the seed knows take part: those with a margin above 0, more likely than all else together.
+lose loses little. And relations differ: networks use their parts for one more than for another. So each fact in
+question is paired with a reference fact of its relation and of nearly the same margin, in each seed by itself, and only
+facts that the seed knows take part: those with a margin above 0, more likely than all else together. Of a fact in
+several wordings all is averaged: it is one piece of evidence.
 Half of the reference facts, drawn at random, are left to fit things on (means, additive models, probes, a few steps of
 training) and never compared; all wordings of a fact are on one side.
 
-It misleads where facts in question and reference differ in more than where they are: in relation, in how common their
-words are. Drawing at random evens out what is in the same data, not what was different from the start.
+It misleads where facts in question and reference differ in more than where they are: in how common their words are.
+Drawing at random evens out what is in the same data, not what was different from the start.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -53,11 +55,15 @@ class FactData(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """Facts on the network's device: tokens `[example, pos]`, targets and positions `[example]`."""
+    """Facts on the network's device: tokens `[example, pos]`, targets and positions `[example]`.
+
+    `mask [example, pos]`: False at padding; None where there is none.
+    """
 
     inputs: Tensor
     targets: Tensor
     positions: Mapping[str, Tensor]
+    mask: Tensor | None = None
 
     @classmethod
     def of(cls, model: nn.Module, data: FactData) -> Asked:
@@ -69,7 +75,7 @@ class Asked:
                 f"Facts have examples with the columns {', '.join(COLUMNS)}, which `Facts.dataset` of `models` writes; "
                 f"missing: {', '.join(missing) or 'any example'}."
             )
-        mask = getattr(data, "mask", None)
+        mask: Any = getattr(data, "mask", None)
         if mask is not None and not bool(mask.all()) and not getattr(model, "causal", False):
             raise Refused("This network looks ahead, so it sees the padding: give sequences of one length.")
         device = next(model.parameters()).device
@@ -78,7 +84,8 @@ class Asked:
             0 <= int(places.min()) <= int(places.max()) < data.inputs.shape[1] for places in at.values()
         ):
             raise Refused(f"{', '.join(COLUMNS)} are positions from 0 to {data.inputs.shape[1] - 1}.")
-        return cls(data.inputs.to(device), data.targets.to(device), at)
+        padded = mask is not None and not bool(mask.all())
+        return cls(data.inputs.to(device), data.targets.to(device), at, mask.to(device) if padded else None)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -86,7 +93,12 @@ class Asked:
     def rows(self, rows: Int64[Tensor, " example"]) -> Asked:
         """Some of the facts."""
         at = {name: places[rows] for name, places in self.positions.items()}
-        return Asked(self.inputs[rows], self.targets[rows], at)
+        mask = None if self.mask is None else self.mask[rows]
+        return Asked(self.inputs[rows], self.targets[rows], at, mask)
+
+    def real(self) -> Bool[Tensor, "example pos"]:
+        """Where a token is real."""
+        return torch.ones_like(self.inputs, dtype=torch.bool) if self.mask is None else self.mask
 
     @property
     def examples(self) -> pd.DataFrame:
@@ -156,18 +168,25 @@ def _called(model: nn.Module, weights: Mapping[str, Tensor] | None, *arguments: 
 
 @dataclass(frozen=True, eq=False)
 class Inquiry:
-    """The facts in question and their peers, asked in one go (`facts` of them are in question); others to fit on."""
+    """The facts in question and their peers, asked in one go; others to fit on.
+
+    The first `facts` of all facts are in question. `of_fact [example]`: which fact each prompt words; `relations
+    [fact]`: of which relation it is.
+    """
 
     model: nn.Module
     asked: Asked
     facts: int
     others: Asked
+    of_fact: Int64[Tensor, " example"]
+    relations: Int64[Tensor, " fact"]
 
     @classmethod
     def of(cls, model: nn.Module, facts: FactData, reference: FactData, *, most: int = MOST_FACTS) -> Inquiry:
-        """Up to `most` facts; half of the reference facts are peers, the rest is left to fit on (all by fixed lots).
+        """Up to `most` prompts; half of the reference facts are peers, the rest is left to fit on (all by fixed lots).
 
-        Raises `Refused` for fewer than 4 reference facts, for prompts in both, and for what `Asked.of` refuses.
+        Raises `Refused` for fewer than 4 reference facts, for prompts or facts in both, for positions that only facts
+        in question reach, and for what `Asked.of` refuses.
         """
         questions, known = Asked.of(model, facts), Asked.of(model, reference)
         if len(known) < 4:
@@ -180,10 +199,18 @@ class Inquiry:
                 f"{questions.inputs.shape[1]} and {known.inputs.shape[1]} positions."
             )
         _refuse_shared(questions, known)
-        few = questions.rows(torch.cat(_dealt(facts.examples))[:most])
-        compared, fitted = _dealt(reference.examples)
-        asked = _joined(few, known.rows(compared[: 3 * most]))
-        return cls(model, asked, len(few), known.rows(fitted[: 5 * most]))
+        _refuse_same_facts(facts.examples, reference.examples)
+        few = torch.cat(_dealt(facts.examples))[:most]
+        peers, fitted = _dealt(reference.examples)
+        peers = peers[: 3 * most]
+        asked = _joined(questions.rows(few), known.rows(peers))
+        others = known.rows(fitted[: 5 * most])
+        _refuse_unfitted(asked, others)
+        of_fact, relations = _numbered(
+            facts.examples.iloc[few.numpy()], reference.examples.iloc[peers.numpy()]
+        )
+        count = int(of_fact[: len(few)].max()) + 1
+        return cls(model, asked, count, others, of_fact, relations)
 
     @cached_property
     def untouched(self) -> Float[Tensor, "*seed example"]:
@@ -192,16 +219,39 @@ class Inquiry:
 
     @cached_property
     def pairs(self) -> tuple[Int64[Tensor, "pair 2"], ...]:
-        """For each seed (one, for a single network): rows of `asked`, a known fact and its known peer."""
-        every = self.untouched.reshape(-1, len(self.asked)).cpu()
+        """For each seed (one, for a single network): a known fact and its known peer, both of one relation."""
+        every = self.per_fact(self.untouched).reshape(-1, len(self.relations)).cpu()
         if not bool(every.isfinite().all()):
             raise Refused("The network's logits are not finite: its facts have no margins to be matched by.")
         known = torch.where(every > 0, every, torch.nan)
-        found = []
-        for margin in known:
-            pairs = matched_pairs(margin[: self.facts], margin[self.facts :])
-            found.append(pairs + torch.tensor([0, self.facts]))
-        return tuple(found)
+        kinds = self.relations[: self.facts], self.relations[self.facts :]
+        return tuple(
+            matched_pairs(margin[: self.facts], margin[self.facts :], kinds=kinds)
+            + torch.tensor([0, self.facts])
+            for margin in known
+        )
+
+    @property
+    def example_axis(self) -> int:
+        """Where the axis `example` is in what passes a hook."""
+        return 0 if self.seeds is None else 1
+
+    def position_mean(
+        self, tensor: Float[Tensor, "*seed example pos *entry"]
+    ) -> Float[Tensor, "*seed 1 pos *entry"]:
+        """The mean over the other facts of what they put out at each position; padding does not count."""
+        example = self.example_axis
+        real = self.others.real().to(tensor)
+        weights = (real / real.sum(0).clamp(min=1)).view(*real.shape, *[1] * (tensor.ndim - example - 2))
+        return (tensor * weights).sum(example, keepdim=True)
+
+    def per_fact(self, values: Float[Tensor, "*any example"]) -> Float[Tensor, "*any fact"]:
+        """The mean over the prompts that word each fact: two wordings of a fact are one piece of evidence."""
+        if len(self.relations) == values.shape[-1]:
+            return values
+        of_fact = self.of_fact.to(values.device)
+        sums = values.new_zeros(*values.shape[:-1], len(self.relations)).index_add(-1, of_fact, values)
+        return sums / of_fact.bincount()
 
     @property
     def seeds(self) -> tuple[int, ...] | None:
@@ -260,6 +310,39 @@ def _dealt(examples: pd.DataFrame) -> tuple[Int64[Tensor, " half"], Int64[Tensor
     return first, second
 
 
+def _numbered(*tables: pd.DataFrame) -> tuple[Int64[Tensor, " example"], Int64[Tensor, " fact"]]:
+    """For each row its fact, numbered as they come; for each fact its relation. Without columns each row is a fact."""
+    table = pd.concat(tables, ignore_index=True)
+    of_fact = np.arange(len(table))
+    if {"subject", "relation"} <= set(table):
+        of_fact[:] = table.groupby(["subject", "relation"], sort=False, dropna=False).ngroup()
+    named = table["relation"] if "relation" in table else pd.Series(0, index=table.index)
+    relation = pd.factorize(named, use_na_sentinel=False)[0]
+    first = np.unique(of_fact, return_index=True)[1]
+    return torch.from_numpy(of_fact).long(), torch.from_numpy(relation[first]).long()
+
+
+def _refuse_same_facts(questions: pd.DataFrame, known: pd.DataFrame) -> None:
+    named = ["subject", "relation"]
+    if not (set(named) <= set(questions) and set(named) <= set(known)):
+        return
+    rows = (set(table[named].itertuples(index=False, name=None)) for table in (questions, known))
+    if shared := len(set.intersection(*rows)):
+        raise Refused(
+            f"Facts are compared with other facts; {shared} of those in question are in the reference too, in other "
+            "words: leave them out of the reference."
+        )
+
+
+def _refuse_unfitted(asked: Asked, others: Asked) -> None:
+    """Means and the like are of other facts, position by position: some must reach each position."""
+    if alone := (asked.real().any(0) & ~others.real().any(0)).nonzero().flatten().tolist():
+        raise Refused(
+            f"No reference fact that is left to fit on reaches position {', '.join(map(str, alone))}, and facts that "
+            "are compared do: give more reference facts in these words, or sequences of one length."
+        )
+
+
 def _refuse_shared(questions: Asked, known: Asked) -> None:
     prompts = [{tuple(row) for row in one.inputs.tolist()} for one in (questions, known)]
     if shared := len(prompts[0] & prompts[1]):
@@ -271,4 +354,6 @@ def _refuse_shared(questions: Asked, known: Asked) -> None:
 
 def _joined(first: Asked, second: Asked) -> Asked:
     at = {name: torch.cat([first.positions[name], second.positions[name]]) for name in COLUMNS}
-    return Asked(torch.cat([first.inputs, second.inputs]), torch.cat([first.targets, second.targets]), at)
+    inputs, targets = torch.cat([first.inputs, second.inputs]), torch.cat([first.targets, second.targets])
+    padded = first.mask is not None or second.mask is not None
+    return Asked(inputs, targets, at, torch.cat([first.real(), second.real()]) if padded else None)

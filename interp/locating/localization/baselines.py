@@ -22,6 +22,7 @@ from interp.locating.localization.asking import Inquiry
 from interp.locating.localization.parts import Part
 from interp.locating.localization.scores import Measure
 from interp.locating.localization.weights import lengths
+from interp.reading.points import seeds_of
 from interp.refusals import Refused
 
 
@@ -32,7 +33,7 @@ class RandomScores:
     seed: int = 0
 
     def __call__(self, inquiry: Inquiry, parts: Sequence[Part]) -> Float[Tensor, "*seed part"]:
-        facts = inquiry.asked.inputs[: inquiry.facts].cpu().numpy().tobytes()
+        facts = inquiry.asked.inputs[inquiry.of_fact < inquiry.facts].cpu().numpy().tobytes()
         text = f"{self.seed} {[part.name for part in parts]}".encode()
         drawn = torch.Generator().manual_seed(zlib.crc32(facts + text + _weights_digest(inquiry.model)))
         seeds = () if inquiry.seeds is None else (len(inquiry.seeds),)
@@ -49,6 +50,11 @@ def weight_change(before: nn.Module) -> Measure:
     def change(inquiry: Inquiry, parts: Sequence[Part]) -> Tensor:
         old, new = dict(before.named_parameters()), dict(inquiry.model.named_parameters())
         _check_alike(old, new)
+        if _seeds(before) != _seeds(inquiry.model):
+            raise Refused(
+                "The network before is of the same seeds: weights of another seed are elsewhere from the start. Given "
+                f"{_seeds(before)}, asked of {_seeds(inquiry.model)}."
+            )
         moved = {name: new[name] - old[name] for name in new}
         masks = [part.weights(inquiry.model) for part in parts]
         return torch.stack([lengths(moved, mask) / lengths(old, mask) for mask in masks], dim=-1)
@@ -84,6 +90,10 @@ def weight_norm(others: nn.Module) -> Measure:
         return torch.stack(found, dim=-1)
 
     return unusual
+
+
+def _seeds(model: nn.Module) -> object:
+    return seeds_of(model) or getattr(model, "seed", None)
 
 
 def _check_alike(old: Mapping[str, Tensor], new: Mapping[str, Tensor], *, lead: int = 0) -> None:

@@ -75,7 +75,8 @@ def _disturbed(inquiry: Inquiry, part: Part, randomness: torch.Generator) -> dic
 def _adam(weights: Sequence[Tensor]) -> Callable[[list[Tensor]], None]:
     """Takes a step of Adam for these gradients, each time it is called.
 
-    The functional form: the first `torch.optim.Adam` of a process imports a compiler, which takes over a second.
+    The functional form: the first `torch.optim.Adam` of a process imports a compiler, which takes over a second. Not
+    the fused one: it takes weights and gradients to lie alike in memory, and tied weights have transposed gradients.
     """
     means, squares = ([torch.zeros_like(weight) for weight in weights] for _ in range(2))
     counts = [torch.zeros((), device=weight.device) for weight in weights]
@@ -96,7 +97,6 @@ def _adam(weights: Sequence[Tensor]) -> Callable[[list[Tensor]], None]:
             weight_decay=0.0,
             eps=1e-8,
             maximize=False,
-            fused=True,
         )
 
     return step

@@ -42,9 +42,8 @@ def gradient_times_activation(inquiry: Inquiry, parts: Sequence[Part]) -> Float[
         if part.hook is None:
             found.append(inquiry.unseen())
             continue
-        mean = means.tensor(part.hook).to(seen[part.hook])
-        example = 0 if inquiry.seeds is None else 1
-        product = (seen[part.hook] - mean.mean(example, keepdim=True)) * gradients[part.hook]
+        mean = inquiry.position_mean(means.tensor(part.hook).to(seen[part.hook]))
+        product = (seen[part.hook] - mean) * gradients[part.hook]
         found.append(part.chosen(product).sum((-2, -1)))
     return torch.stack(found, dim=-2)
 
@@ -134,11 +133,11 @@ def gradient_norm_ratio(inquiry: Inquiry, parts: Sequence[Part]) -> Float[Tensor
 def _weight_gradients(inquiry: Inquiry, side: int) -> dict[str, Tensor]:
     """The gradient, over every weight, of the summed margins of one side of the pairs."""
     weights = {name: value.detach().requires_grad_() for name, value in inquiry.model.named_parameters()}
-    chosen = torch.zeros(len(inquiry.pairs), len(inquiry.asked), device=inquiry.asked.targets.device)
+    chosen = torch.zeros(len(inquiry.pairs), len(inquiry.relations), device=inquiry.asked.targets.device)
     for member, pairs in enumerate(inquiry.pairs):
         chosen[member, pairs[:, side].to(chosen.device)] = 1 / len(pairs)
     with torch.enable_grad():
-        each = _margins_with(inquiry.model, inquiry.asked, weights)
+        each = inquiry.per_fact(_margins_with(inquiry.model, inquiry.asked, weights))
         total = (each.reshape(len(chosen), -1) * chosen.to(each)).sum()
         found = torch.autograd.grad(total, list(weights.values()), allow_unused=True)
     return {

@@ -30,7 +30,7 @@ Measure = Callable[[Inquiry, Sequence[Part]], Float[Tensor, "*seed part"]]
 
 
 class TooFewPairs(Refused):
-    """Facts and reference of too unlike margins, or too few that the network knows."""
+    """Facts and reference of other relations or too unlike margins, or too few that the network knows."""
 
 
 class Method(Protocol):
@@ -87,7 +87,7 @@ class Paired(Inquiring):
 
     def of_members(self, inquiry: Inquiry, parts: Sequence[Part]) -> Tensor:
         """The mean over the standard deviation of the pairs' differences."""
-        effects = self.effect(inquiry, parts).detach()
+        effects = inquiry.per_fact(self.effect(inquiry, parts).detach())
         members = effects.reshape(-1, len(parts), effects.shape[-1]).cpu().double()
         scores = [
             standardised_difference(member[:, pairs[:, 0]] - member[:, pairs[:, 1]])
@@ -130,9 +130,10 @@ def check_pairs(inquiry: Inquiry) -> None:
     """Raises `TooFewPairs` where facts and reference have too few pairs of a like margin."""
     pairs = [len(found) for found in inquiry.pairs]
     if min(pairs) < FEWEST_PAIRS:
-        known = (inquiry.untouched > 0).reshape(-1, len(inquiry.asked)).sum(-1).tolist()
+        count = len(inquiry.relations)
+        known = (inquiry.per_fact(inquiry.untouched) > 0).reshape(-1, count).sum(-1).tolist()
         raise TooFewPairs(
-            f"Facts are compared with {FEWEST_PAIRS} or more reference facts of a like margin; found {pairs} among "
-            f"{inquiry.facts} facts and {len(inquiry.asked) - inquiry.facts} others, of which {known} are known. "
-            "Give more facts, or reference facts that the network knows as well."
+            f"Facts are compared with {FEWEST_PAIRS} or more reference facts of their relation and of a like margin; "
+            f"found {pairs} among {inquiry.facts} facts and {count - inquiry.facts} others, of which {known} are "
+            "known. Give more facts, or reference facts of the same relations that the network knows as well."
         )

@@ -35,10 +35,10 @@ def causal_tracing(inquiry: Inquiry, parts: Sequence[Part]) -> Float[Tensor, "*s
     spoilt, noise = _spoilt(inquiry, clean.tensor(EMBEDDING))
     recovered = []
     for part in parts:
-        if part.hook in (None, EMBEDDING):
+        if part.hook is None or part.hook == EMBEDDING:
             recovered.append(inquiry.unseen())
             continue
-        restored = patch(str(part.hook), clean, **part.where)
+        restored = patch(part.hook, clean.tensor(part.hook), **part.where)
         recovered.append(inquiry.asked.margins(inquiry.model, [noise, restored]) - spoilt)
     return torch.stack(recovered, dim=-2)
 
@@ -46,9 +46,11 @@ def causal_tracing(inquiry: Inquiry, parts: Sequence[Part]) -> Float[Tensor, "*s
 def _spoilt(inquiry: Inquiry, embedded: Tensor) -> tuple[Tensor, Edit]:
     """The margins under the weakest noise, in each seed, that makes enough facts be lost; that noise as an edit."""
     known = inquiry.untouched > 0
-    unit = embedded.flatten(-3).std(-1)[..., None, None, None] * _noise(inquiry, embedded)
+    real = embedded[..., inquiry.asked.real().cpu(), :]
+    unit = real.flatten(-2).std(-1)[..., None, None, None] * _noise(inquiry, embedded)
     enough = torch.zeros_like(known[..., 0])
     strength = torch.zeros_like(inquiry.untouched[..., 0])
+    embedded, unit = embedded.to(strength), unit.to(strength)
     for stronger in STRENGTHS:
         strength = torch.where(enough, strength, stronger)
         noise = patch(EMBEDDING, embedded + strength[..., None, None, None] * unit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ def test_mean_ablation_is_a_hook_that_puts_the_mean_of_other_facts(inquiry: Inqu
 
 def test_resample_ablation_puts_in_what_is_there_for_another_fact(inquiry: Inquiry) -> None:
     """With one other fact left there is no choice."""
-    one = Inquiry(inquiry.model, inquiry.asked, inquiry.facts, inquiry.others.rows(torch.tensor([4])))
+    one = replace(inquiry, others=inquiry.others.rows(torch.tensor([4])))
     part = parts_of(inquiry.model, ["blocks.0.mlp", "embed"])[0]
     there = passing(inquiry, one.others, str(part.hook))
     expected = inquiry.untouched - by_hooks(inquiry, **{str(part.hook): put(part, there)})
@@ -361,7 +362,8 @@ def test_key_value_reading_of_a_memory_made_by_hand() -> None:
     made = lookup_network(objects)
     asked = torch.cartesian_prod(torch.arange(5), 5 + torch.arange(2))
     every = Asked(asked, 7 + objects.flatten(), {"answer_pos": torch.ones(10, dtype=torch.int64)})
-    inquiry = Inquiry(made.model, every, 5, every)
+    count = torch.arange(len(every))
+    inquiry = Inquiry(made.model, every, 5, every, count, torch.zeros_like(count))
     active = passing(inquiry, every, "blocks.0.mlp.hook_post")[:, 1].abs()
     assert bool((active.diagonal() > 0.9).all())
     parts = parts_of(made.model, ["blocks.0.mlp", "blocks.0.mlp[0:10]", "blocks.0.mlp[0]"])
