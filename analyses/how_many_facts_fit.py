@@ -34,6 +34,7 @@ from analyses.facts.capacity import (
     learned,
     with_mlps,
 )
+from analyses.facts.seen import beyond, ends, of_series
 from interp.refusals import Refused
 
 if TYPE_CHECKING:
@@ -222,29 +223,46 @@ def figures(found: Mapping[Shape, Learned], config: Config, *, facts: int) -> di
     rows = {name: [found[shape(width)] for width in config.widths] for name, shape in kinds.items()}
     largest = config.widths[-1]
     neurons = [found[Shape(largest, count)] for count in (0, largest, 4 * largest)]
+    known = {name: np.stack([one.known for one in row], axis=1) for name, row in rows.items()}
+    parameters = [one.parameters for one in rows["with MLPs"]]
+    by_neurons = {f"d_model {largest}": np.stack([one.known for one in neurons], axis=1)}
+    counts = [one.shape.neurons for one in neurons]
     return {
         "parameters": interp.curves(
-            {name: np.stack([one.known for one in row], axis=1) for name, row in rows.items()},
-            np.array([one.parameters for one in rows["with MLPs"]]),
+            known,
+            np.array(parameters),
             labels=("parameters", "facts known"),
             caption=f"Facts known beyond guessing, of {facts:,}, against parameters: mean and range over seeds, for "
-            f"d_model {', '.join(map(str, config.widths))}.",
+            f"d_model {', '.join(map(str, config.widths))}. "
+            + ends(known, parameters, measure="facts known", step="parameter"),
         ),
         "neurons": interp.curves(
-            {f"d_model {largest}": np.stack([one.known for one in neurons], axis=1)},
-            np.array([one.shape.neurons for one in neurons]),
+            by_neurons,
+            np.array(counts),
             labels=("neurons a layer (d_mlp)", "facts known"),
-            caption=f"Facts known against neurons, at d_model {largest}, {HEADS} heads. More neurons are more "
-            "parameters.",
+            caption=f"Facts known against neurons, at d_model {largest}, {HEADS} heads: mean and range over seeds. "
+            f"More neurons are more parameters. {ends(by_neurons, counts, measure='facts known', step='neuron')}",
         ),
-        "bits": interp.interval_plot(
-            [spot(one, name) for name, row in rows.items() for one in row],
-            measure="bits per parameter",
-            caption="Bits of known facts per parameter, with intervals over seeds, and the published capacity of much "
-            "larger networks.",
-            lines={"published, 1,000 exposures": 2.0, "published, 100 exposures": 1.0},
-        ),
+        "bits": bits_figure([spot(one, name) for name, row in rows.items() for one in row], config),
     }
+
+
+def bits_figure(spots: list[interp.Spot], config: Config) -> Any:
+    """Bits per parameter; beside them the published figures where these networks met the facts as often."""
+    lines = {"published, 1,000 exposures": 2.0, "published, 100 exposures": 1.0}
+    compared = config.epochs >= PUBLISHED_EPOCHS
+    beside = (
+        f" The lines are the published capacity of much larger networks. {beyond(spots, 1.0, called='the lower line')}"
+        if compared
+        else ""
+    )
+    return interp.interval_plot(
+        spots,
+        measure="bits per parameter",
+        caption=f"Bits of known facts per parameter. Intervals over seeds. {of_series(spots)}{beside}",
+        lines=lines if compared else {},
+        ordered=True,
+    )
 
 
 def spot(one: Learned, series: str) -> interp.Spot:

@@ -166,11 +166,14 @@ def figures(
             caption="How well the digit can be decoded from each hidden layer, and what the same probe reaches "
             "where nothing should be found. Intervals over seeds.",
             lines={"raw input": interp.measured(decoding.of(hooks[0], network="raw_input")).estimate},
+            ordered=True,
         ),
         "removal": interp.interval_plot(
             removals,
             measure="test accuracy of the network",
-            caption="What is left of the network's accuracy when directions are removed from a hidden layer.",
+            caption="What is left of the network's accuracy when directions are removed from a hidden layer. "
+            "Intervals over seeds.",
+            ordered=True,
         ),
         "training": interp.curves(
             {"test accuracy": accuracy.to_numpy()},

@@ -163,7 +163,8 @@ def used(lost: xr.DataArray) -> list[interp.Evidence]:
     layers = sorted({name.rpartition(".")[0] for name in at_answer})
     return [
         interp.Evidence(
-            f"More facts are lost when {layer}.mlp puts out another fact's at the answer than when {layer}.attn does.",
+            f"Swapping the output of {layer}.mlp for its output on another fact loses more facts than swapping that "
+            f"of {layer}.attn (at the position of the answer).",
             COURSE,
             "share of the facts by which the accuracy falls",
             at_answer[f"{layer}.mlp"],

@@ -88,7 +88,8 @@ def figures(
             },
             np.array([low for low, rows in zip(edges, bins, strict=True) if rows.any()]),
             labels=("positions back to the pair (from)", "share answered rightly"),
-            caption=f"Recall by how far back the pair stands, in rows of {setting.length}; each seed on all test rows.",
+            caption=f"Recall by how far back the pair stands, in rows of {setting.length}; each seed on all "
+            "test rows: mean and range over seeds.",
             chance=1 / VALUES,
         ),
         "operations": interp.curves(

@@ -26,6 +26,7 @@ from analyses.command_line.options import Globs, RunFolder, Shared, Switch, opti
 from analyses.command_line.output import table
 from analyses.command_line.questions import Analysis
 from analyses.command_line.reports import check_place, show_report
+from interp.reporting.wording import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,7 +154,10 @@ def _figure(decoding: interp.Decoding, label: str) -> Any:
         for name in interp.CONDITIONS
         for hook in _hooks(decoding)
     ]
-    caption = f"How well {label} can be read at each hook, and what the probe reaches where nothing should be found."
+    caption = (
+        f"How well {label} can be read at each hook, and what the probe reaches where nothing should be found. "
+        "Intervals over seeds."
+    )
     return interp.interval_plot(spots, measure="test accuracy of the probe", caption=caption)
 
 
@@ -182,9 +186,9 @@ def _shown(frame: pd.DataFrame, *, title: str) -> Any:
 
 
 def _cell(row: pd.Series[Any]) -> str:
-    mean = f"{row['mean']:.3f}"
+    mean = number(row["mean"], 3)
     point = row.isna().any() or row["low"] == row["high"]
-    return mean if point else f"{mean}\n[{row['low']:.3f}, {row['high']:.3f}]"
+    return mean if point else f"{mean}\n[{number(row['low'], 3)}, {number(row['high'], 3)}]"
 
 
 PROBE = Analysis("probe", "Where in the network can a label be read?", Config, answer)

@@ -15,6 +15,7 @@ from analyses.facts.planted_standings import (
     summary,
 )
 from analyses.facts.planted_trials import FLOOR, LARGE, LEAK, ORACLE, Examined, World
+from analyses.facts.seen import best_of_columns, beyond, extremes, of_series
 from models.training.tiers import TIERS, Tier
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def tables(
 
 
 def figures(board: pd.DataFrame) -> dict[str, Any]:
-    """AUROC of the methods followed through all tiers, and of all methods on each."""
+    """AUROC of the methods followed through all tiers, where there are several, and of all methods on each."""
     shown = [method for method in (*FOLLOWED, FLOOR, LEAK, ORACLE) if method in set(board["method"])]
     tiers = [tier for tier in board["tier"].unique() if tier != "sham"]
     spots = [
@@ -85,21 +86,24 @@ def figures(board: pd.DataFrame) -> dict[str, Any]:
         for values in [of_seed(board, tiers[0], method).dropna().to_numpy()]
         if len(values) > 1
     ]
-    return {
+    drawn = {
         "methods": interp.interval_plot(
             first,
             measure="AUROC of the planted component",
             caption=f"How well each method tells the planted component from the others ({tiers[0]}). Intervals over "
-            "seeds.",
+            f"seeds. {extremes(first)} {beyond(first, 0.5, called='luck')}",
             lines={"luck": 0.5},
-        ),
-        "tiers": interp.interval_plot(
+        )
+    }
+    if len(tiers) > 1:
+        drawn["tiers"] = interp.interval_plot(
             spots,
             measure="AUROC of what was planted",
-            caption="The methods named beforehand, the floor (random), the leak and the oracle, tier by tier.",
+            caption="The methods named beforehand, the floor (random), the leak and the oracle, tier by tier. "
+            f"Intervals over seeds. {of_series(spots)}",
             lines={"luck": 0.5},
-        ),
-    } | {f"leaderboard_{tier.replace(' ', '_')}": grid(board, tier) for tier in tiers}
+        )
+    return drawn | {f"leaderboard_{tier.replace(' ', '_')}": grid(board, tier) for tier in tiers}
 
 
 def grid(board: pd.DataFrame, tier: Tier) -> Any:
@@ -110,11 +114,12 @@ def grid(board: pd.DataFrame, tier: Tier) -> Any:
     wide = own.pivot_table(index="method", columns="component", values="auroc", sort=False, dropna=False)
     wide = wide.loc[wide.mean(axis=1).sort_values(ascending=False).index]
     axes = {"method": list(wide.index), "planted": list(wide.columns)}
+    shown = xarray.DataArray(wide.round(2).to_numpy(), coords=axes, dims=list(axes))
     return interp.heatmap(
-        xarray.DataArray(wide.round(2).to_numpy(), coords=axes, dims=list(axes)),
+        shown,
         measure="AUROC, mean over seeds",
         caption=f"The leaderboard ({tier}): where facts were planted across, methods down, the best first. Blank: the "
-        "method cannot see that component.",
+        f"method cannot see that component. {best_of_columns(shown)}",
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import interp
 from analyses.facts.measured import PASSED, component, tops
 from analyses.facts.planted_trials import FLOOR, ORACLE
+from analyses.facts.seen import above, cells, of_series
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,7 @@ def figures(
     passed: Sequence[str],
     gone: xr.Dataset,
 ) -> dict[str, Any]:
-    """What is readable, what is used, and where facts learned last are held."""
+    """What is readable, what is used, and where facts learned last are held, if a method passed that can say so."""
     with_old = [
         interp.Spot.over_seeds(str(name), kind, gone[key].sel(component=name).to_numpy())
         for kind, key in (("learned last", "late"), ("older", "older"))
@@ -46,32 +47,38 @@ def figures(
         for name in found["component"].to_numpy()
         if not bool(found.sel(by=method, component=name).isnull().any())
     ]
-    return {
+    controls = [name for name in conditions if name != "trained"]
+    used = lost.mean("seed").round(2)
+    drawn = {
         "readable": interp.interval_plot(
             spots,
             measure="accuracy of the probe",
             caption="How well the object is decoded, at the answer, from what each attention and MLP puts out; for "
-            "facts that the probe was not fitted on. Intervals over seeds.",
+            "facts that the probe was not fitted on. Intervals over seeds. "
+            f"{above(spots, 'trained', controls)} {of_series([spot for spot in spots if spot.series == 'trained'])}",
         ),
         "used": interp.heatmap(
-            lost.mean("seed"),
+            used,
             measure="share of the facts lost",
             caption="How many facts are lost when an output at a position is replaced by another fact's (0 and 1: the "
-            "subject, 2: the relation, where the answer is due).",
+            f"subject, 2: the relation, where the answer is due). Mean over seeds. {cells(used)}",
         ),
         "old_weights": interp.interval_plot(
             with_old,
             measure="share of the facts lost",
             caption="Facts that go when a component gets back the weights it had before the last tenth was learned. "
-            "Intervals over seeds.",
+            f"Intervals over seeds. {above(with_old, 'learned last', ['older'])} {of_series(with_old)}",
         ),
-        "held": interp.interval_plot(
+    }
+    if passed:
+        drawn["held"] = interp.interval_plot(
             standing,
             measure="score (standardised difference), less its leaning",
             caption="Facts learned last against older facts of a like margin, by the methods that passed where the "
-            "truth is known, less what they give components where facts were planted elsewhere; beside them luck.",
-        ),
-    }
+            "truth is known, less what they give components where facts were planted elsewhere; beside them luck. "
+            f"Intervals over seeds. {of_series(standing)}",
+        )
+    return drawn
 
 
 def compared(scores: xr.DataArray) -> str:

@@ -125,6 +125,7 @@ def lens_figures(lenses: Lenses) -> Mapping[str, Any]:
             caption="How far what enters each layer is from what the network says in the end, read as it is and "
             "translated. Intervals over units.",
             lines={FREQUENCIES: float(lenses.without_reading().mean())},
+            ordered=True,
         ),
         "positions": interp.heatmap(
             by_position(lenses.read["tuned lens"], lenses.test),

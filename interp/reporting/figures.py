@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from interp.measuring.statistics import Numbers, measured
 from interp.refusals import Refused
 from interp.reporting.drawing import COLOURS, INK, LINE_STYLES, MARKERS, WIDTH, Drawing, Figure
+from interp.reporting.place_names import name_places
 from interp.reporting.wording import number, plural, readable, with_interval
 
 MOST_SERIES = len(COLOURS)
@@ -48,11 +49,17 @@ class Spot:
 
 
 def interval_plot(
-    spots: Sequence[Spot], *, measure: str, caption: str, lines: Mapping[str, int | float] | None = None
+    spots: Sequence[Spot],
+    *,
+    measure: str,
+    caption: str,
+    lines: Mapping[str, int | float] | None = None,
+    ordered: bool = False,
 ) -> Figure:
     """Dots with intervals: places along x in the order given, one series per control, `lines` across all.
 
-    Refuses no spots, more series than can be told apart, and a series with two dots at one place.
+    `ordered`: the places follow one upon another (layers, sizes), so that a line joins the dots of a series. Refuses
+    no spots, more series than can be told apart, and a series with two dots at one place.
     """
     places, series = list(dict.fromkeys(s.place for s in spots)), list(dict.fromkeys(s.series for s in spots))
     _check_series(series)
@@ -62,12 +69,14 @@ def interval_plot(
     with Drawing(height=3.8) as drawing:
         for rank, name in enumerate(series):
             shift = (rank - (len(series) - 1) / 2) * min(0.14, 0.7 / len(series))
-            _dots(drawing.axes, [s for s in spots if s.series == name], places=places, rank=rank, shift=shift)
+            own = [spot for spot in spots if spot.series == name]
+            x = [places.index(spot.place) + shift for spot in own]
+            _dots(drawing.axes, x, own, rank=rank, joined=ordered)
         _lines_across(drawing.axes, lines)
-        _name_places(drawing.axes, places)
         drawing.axes.set_xlim(-0.55, len(places) - 0.45)
         drawing.axes.grid(visible=False, axis="x")
         _finish(drawing.axes, x_label="", y_label=measure)
+        name_places(drawing.axes, range(len(places)), places)
     return drawing.figure(alt=_interval_alt(spots, measure=measure, lines=lines), caption=caption)
 
 
@@ -133,11 +142,11 @@ def _check_series(series: Sequence[str]) -> None:
         raise Refused(f"{len(series)} series were given; a figure tells 1 to {MOST_SERIES} apart. Split it.")
 
 
-def _dots(axes: Axes, spots: Sequence[Spot], *, places: Sequence[str], rank: int, shift: float) -> None:
-    x = [places.index(spot.place) + shift for spot in spots]
+def _dots(axes: Axes, x: Sequence[float], spots: Sequence[Spot], *, rank: int, joined: bool) -> None:
     y = np.array([spot.estimate for spot in spots])
     reach = np.array([[s.estimate - s.interval[0], s.interval[1] - s.estimate] for s in spots]).T
-    style: dict[str, Any] = {"color": COLOURS[rank], "marker": MARKERS[rank], "linestyle": LINE_STYLES[rank]}
+    line = LINE_STYLES[rank] if joined else "none"
+    style: dict[str, Any] = {"color": COLOURS[rank], "marker": MARKERS[rank], "linestyle": line}
     axes.plot(x, y, linewidth=0.8, label=readable(spots[0].series), **style)
     axes.errorbar(x, y, yerr=np.clip(reach, 0, None), fmt="none", ecolor=COLOURS[rank], capsize=3)
 
@@ -193,22 +202,6 @@ def _finish(axes: Axes, *, x_label: str, y_label: str) -> None:
         axes.legend(
             handles, names, loc="lower left", bbox_to_anchor=(0, 1.01), ncols=columns, borderaxespad=0
         )
-
-
-def _name_places(axes: Axes, places: Sequence[str]) -> None:
-    """Places below the axis, on two lines where they fit side by side, else slanted."""
-    names = [_broken(place) for place in places]
-    longest = max(len(line) for name in names for line in name.split("\n"))
-    if longest * len(places) <= MOST_LETTERS_IN_A_ROW:
-        axes.set_xticks(range(len(places)), labels=names)
-    else:
-        axes.set_xticks(range(len(places)), labels=places, rotation=35, ha="right", rotation_mode="anchor")
-
-
-def _broken(place: str) -> str:
-    """A hook name on two lines at its last dot, so that neighbours do not run into each other."""
-    before, dot, last = place.rpartition(".")
-    return f"{before}{dot}\n{last}" if dot else place
 
 
 def _interval_alt(spots: Sequence[Spot], *, measure: str, lines: Mapping[str, int | float]) -> str:

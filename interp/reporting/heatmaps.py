@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 
 from interp.refusals import Refused
 from interp.reporting.drawing import WIDTH, Drawing, Figure
+from interp.reporting.place_names import name_places
 from interp.reporting.wording import number, readable
 
 SHADES = "cividis"
@@ -72,12 +73,9 @@ def _labels(values: xr.DataArray, dim: str) -> list[str]:
 def _name(axes: Axes, values: xr.DataArray, *, rows: Sequence[str], columns: Sequence[str]) -> None:
     step_down, step_across = -(-len(rows) // MOST_TICKS), -(-len(columns) // MOST_TICKS)
     axes.set_yticks(range(0, len(rows), step_down), labels=rows[::step_down])
-    slanted = max(map(len, columns)) * len(columns[::step_across]) > 84
-    axes.set_xticks(range(0, len(columns), step_across), labels=columns[::step_across])
-    if slanted:
-        axes.tick_params(axis="x", labelrotation=60)
     axes.set_ylabel(readable(str(values.dims[0])))
     axes.set_xlabel(readable(str(values.dims[1])))
+    name_places(axes, range(0, len(columns), step_across), columns[::step_across])
 
 
 def _write_numbers(axes: Axes, cells: np.ndarray, *, low: float, high: float) -> None:

@@ -5,8 +5,8 @@ width where those are below 36, else with one, and its estimate to the same plac
 0.9521] reads 0.93 [0.91, 0.95]. All numbers of a claim share the decimals that its narrowest interval can
 bear, but for intervals a hundred times narrower than the widest and those that would need more than six decimals:
 what vanishes then is written as what it is below, <0.001, and where all of it would vanish, numbers are written to 4
-digits, 2.5e-08. Zero has no sign. Counts are written in full, 13002 as 13,002. Rounding is for the eye only: the record keeps every digit,
-and no verdict is drawn from it.
+digits, 2.5e-08. Zero has no sign. Counts are written in full, 13002 as 13,002. Rounding is for the eye only: the
+record keeps every digit, and no verdict is drawn from it.
 
 Source: Particle Data Group, "Review of Particle Physics" (2024), section 5.3, pdg.lbl.gov.
 """

@@ -117,6 +117,14 @@ def test_its_answer_has_claims_with_controls(asked: Analysis, report: Report) ->
     assert any(claim.controls for claim in report.claims)
 
 
+def test_its_captions_say_what_shading_and_intervals_are(report: Report) -> None:
+    for name, figure in report.figures.items():
+        if "FillBetweenPolyCollection" in figure.svg:
+            assert "mean and range over" in figure.caption, name
+        if figure.alt.startswith("Dots with intervals"):
+            assert "ntervals over" in figure.caption, name
+
+
 def test_its_answer_says_where_it_comes_from(asked: Analysis, report: Report) -> None:
     provenance: dict[str, Any] = report.record()["provenance"]
     assert {"config", "seeds", "data", "versions", "run_time_seconds"} <= provenance.keys()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import interp
 import models
 from analyses.facts.capacity import (
     BITS,
@@ -21,7 +22,7 @@ from analyses.facts.capacity import (
     learned,
     with_mlps,
 )
-from analyses.how_many_facts_fit import Config, shapes
+from analyses.how_many_facts_fit import Config, bits_figure, shapes
 from interp.refusals import Refused
 from models.refusals import Refused as ModelsRefused
 
@@ -122,3 +123,11 @@ def test_settings_that_compare_nothing_are_refused(case: str) -> None:
 def test_every_shape_is_trained_once() -> None:
     every = shapes(Config())
     assert len(set(every)) == len(every) == 8
+
+
+@pytest.mark.parametrize(("epochs", "drawn"), [(99, False), (100, True)])
+def test_published_figures_are_drawn_where_they_are_compared(epochs: int, drawn: bool) -> None:
+    spots = [interp.Spot("d_model 8", "with MLPs", 0.2, (0.1, 0.3))]
+    figure = bits_figure(spots, dataclasses.replace(Config(), epochs=epochs))
+    assert ("published, 100 exposures" in figure.alt) is drawn
+    assert ("published" in figure.caption) is drawn

@@ -99,3 +99,9 @@ def test_a_small_world_is_said_to_be_the_one_that_drift_was_chosen_on() -> None:
 @pytest.mark.parametrize("tier", ["heads", "sham"])
 def test_a_tier_without_plantings_has_no_figures(tier: str) -> None:
     assert of_seed(leaderboard(TRIALS), tier, "drift").empty
+
+
+def test_tiers_are_drawn_where_there_are_several() -> None:
+    one, all_tiers = (set(figures(leaderboard(trials))) for trials in (TRIALS[:4], TRIALS))
+    assert one == {"methods", "leaderboard_one_component"}
+    assert "tiers" in all_tiers

@@ -69,8 +69,30 @@ def test_drawing_changes_no_settings_and_leaves_pyplot_alone() -> None:
 
 def test_hooks_stand_in_the_order_given_and_lines_are_named() -> None:
     written = texts(plot())
-    assert written.index("layers.0.") < written.index("layers.1.")
+    assert written.index("layers.0.hook_post") < written.index("layers.1.hook_post")
     assert {"raw input", "trained", "shuffled labels", "accuracy"} <= set(written)
+
+
+def test_no_line_joins_dots_of_places_without_an_order() -> None:
+    def widths(figure: Figure) -> set[str]:
+        paths = ET.fromstring(figure.svg.encode()).iter(f"{SVG}path")
+        return {style for path in paths if "stroke-width: 0.8" in (style := path.get("style", ""))}
+
+    of_layers = interval_plot(SPOTS, measure="accuracy", caption="Where.", ordered=True)
+    assert len({style for style in widths(of_layers) - widths(plot()) if COLOURS[0] in style}) == 1
+
+
+def test_names_that_do_not_fit_are_broken_and_then_slanted() -> None:
+    def rotated(count: int, name: str) -> tuple[bool, list[str]]:
+        spots = [Spot(f"{name}{place}", "a", 0.5, (0.4, 0.6)) for place in range(count)]
+        figure = interval_plot(spots, measure="m", caption="c")
+        return "rotate(-35" in figure.svg, texts(figure)
+
+    assert rotated(3, "a.b")[0] is False
+    slanted, written = rotated(6, "blocks.0.attn.hook_")
+    assert (slanted, "hook_0" in written) == (False, True)
+    slanted, written = rotated(16, "gradient x activation ")
+    assert (slanted, "gradient x activation 0" in written) == (True, True)
 
 
 def test_the_words_of_an_interval_plot_are_its_numbers() -> None:

@@ -37,6 +37,19 @@ def test_the_same_numbers_give_the_same_bytes_and_large_grids_leave_numbers_out(
     assert first.count("<text") < 70
 
 
+def test_names_of_columns_are_broken_or_slanted_where_long_rows_leave_them_no_room() -> None:
+    names = [f"blocks.{place // 2}.{'mlp' if place % 2 else 'attn'}" for place in range(6)]
+    labels = {"method": ["m", "gradient x activation"], "planted": names}
+    values = xr.DataArray(np.eye(2, 6), dims=[*labels], coords=labels)
+    few = heatmap(values[:, :3], measure="effect", caption="Few").svg
+    assert (">blocks.0.attn<" in few, "rotate(-35" in few) == (True, False)
+    more = heatmap(values, measure="effect", caption="More").svg
+    assert (">blocks.0.<" in more, "rotate(-35" in more) == (True, False)
+    many = xr.concat([values] * 3, dim="planted")
+    many = many.assign_coords(planted=[f"{name}.{part}" for part in range(3) for name in names])
+    assert "rotate(-35" in heatmap(many, measure="effect", caption="Many").svg
+
+
 def test_brightness_rises_with_the_number() -> None:
     import matplotlib
 

@@ -77,8 +77,9 @@ def test_of_twelve_tests_with_six_seeds_none_or_eight_are_decided_and_the_remark
     assert [family(clear, 12).count("supported") for clear in (1, 7, 8, 11)] == [0, 0, 8, 11]
     assert remarks([Comparison(6, 1)] * 12, error_rate=0.05) == [
         "6 seeds and 12 tests: the smallest p that 6 seeds can give is 0.031, and after the correction it is enough "
-        "only where 8 or more of the 12 agree at once. One tested claim alone, however large its effect, stays undecided; "
-        "that is no evidence against it. More seeds decide more: with 7 it takes 4 of 12, with 9 a single one is enough."
+        "only where 8 or more of the 12 agree at once. One tested claim alone, however large its effect, stays "
+        "undecided; that is no evidence against it. More seeds decide more: with 7 it takes 4 of 12, with 9 a single "
+        "one is enough."
     ]
 
 

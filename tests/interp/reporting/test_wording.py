@@ -31,7 +31,8 @@ def test_an_interval_is_written_with_the_digits_that_it_can_bear(
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(13002, "13,002"), (0.123456, "0.1235"), (1e-9, "1e-09"), (3.0, "3"), (0, "0"), (-0.0, "0")]
+    ("value", "words"),
+    [(13002, "13,002"), (0.123456, "0.1235"), (1e-9, "1e-09"), (3.0, "3"), (0, "0"), (-0.0, "0")],
 )
 def test_numbers_alone_have_four_digits_and_counts_all(value: float, words: str) -> None:
     assert number(value) == words
