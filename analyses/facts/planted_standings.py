@@ -27,14 +27,16 @@ def leaderboard(trials: Sequence[Examined]) -> pd.DataFrame:
     return rows.groupby(keys, sort=False)[["auroc", "top1"]].mean().reset_index()
 
 
-def of_seed(board: pd.DataFrame, tier: str, method: str, *, like: str | None = None) -> pd.Series[Any]:
-    """A method's AUROC for each seed, the mean over the places it can see (or those that `like` can).
+def of_seed(
+    board: pd.DataFrame, tier: str, method: str, *, like: str | None = None, figure: str = "auroc"
+) -> pd.Series[Any]:
+    """A method's AUROC (or top-1) for each seed, the mean over the places it can see (or those that `like` can).
 
     Of seeds certified at every such place, where those are six or more (fewer decide nothing); else of each over the
     places it has.
     """
     rows = board[board["tier"] == tier].pivot_table(
-        index=["component", "seed"], columns="method", values="auroc", dropna=False
+        index=["component", "seed"], columns="method", values=figure, dropna=False
     )
     if not {method, like or method} <= set(rows.columns):  # no planting of this tier was certified
         return rows.iloc[:0].mean(axis=1)
@@ -44,7 +46,8 @@ def of_seed(board: pd.DataFrame, tier: str, method: str, *, like: str | None = N
 
 
 def summary(board: pd.DataFrame) -> pd.DataFrame:
-    """A row for each tier of plantings and method: AUROC and top-1, the mean of places, with intervals over seeds."""
+    """A row for each tier of plantings and method: AUROC and top-1, the mean of places, with intervals over seeds
+    (those of `of_seed`)."""
     import pandas as pd
 
     rows = []
@@ -52,7 +55,7 @@ def summary(board: pd.DataFrame) -> pd.DataFrame:
     for (tier, method), own in planted.dropna().groupby(["tier", "method"], sort=False):
         row: dict[str, Any] = {"tier": tier, "method": method, "places": own["component"].nunique()}
         for figure in ("auroc", "top1"):
-            of_seeds = own.groupby("seed")[figure].mean().to_numpy()
+            of_seeds = of_seed(board, str(tier), str(method), figure=figure).dropna().to_numpy()
             low, high = interp.measured(of_seeds).interval if len(of_seeds) > 1 else (None, None)
             row |= {
                 "seeds": len(of_seeds),

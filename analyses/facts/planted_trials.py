@@ -143,8 +143,7 @@ def edited(task: tuple[World, models.Tier, tuple[str, ...]]) -> xr.DataArray | N
     trial = planter(world).trial(tier, into)
     if trial.model is None:
         return None
-    facts = otherwise(trial.facts.subset(np.arange(min(EDITED, len(trial.facts)))))
-    beside = trial.reference.subset(np.arange(min(BESIDE, len(trial.reference))))
+    facts, beside = otherwise(some(trial.facts, EDITED)), some(trial.reference, BESIDE)
     changed = [
         models.planted(
             trial.model, facts, into=name, keeping=beside, most_steps=EDIT_STEPS
@@ -153,6 +152,11 @@ def edited(task: tuple[World, models.Tier, tuple[str, ...]]) -> xr.DataArray | N
     ]
     coords = {"seed": list(trial.model.every_seed), "component": list(trial.components)}
     return xarray.DataArray(np.array(changed).T, coords=coords, dims=list(coords))
+
+
+def some(facts: models.Dataset, most: int) -> models.Dataset:
+    """Up to so many facts, drawn by a fixed lot: those that stand together are of one relation."""
+    return facts.subset(np.sort(np.random.default_rng(0).permutation(len(facts))[:most]))
 
 
 def otherwise(facts: models.Dataset) -> models.Dataset:

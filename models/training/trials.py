@@ -10,7 +10,10 @@ A base population knows nine tenths of a made-up world; the last tenth is new to
     split             the same networks, both halves asked about: two components are right
     rehearsed         as the first, then all weights trained on everything
     heads, matrices, neuron sets    a tenth of the new facts into a part of a component, looked for among its kind
-    sham              nothing planted: facts drawn from those known, no component is right
+    sham              nothing planted: facts drawn from those known, every other time of one relation alone; no
+                      component is right
+
+What is planted is drawn by lot, so that a planting is of no one relation more than of another.
 
 A planting counts as certified in a seed that knows 99 % as many of the others as before, and holds at least half of
 what it was to hold. Where weights moved after the planting (two plantings, split, rehearsed), the network is asked
@@ -137,8 +140,7 @@ class Planter:
         """One trial: planted now, or found in the cache."""
         components = tuple(self.parts(tier))
         if tier == "sham":
-            drawn = np.random.default_rng([len(self.known), int(into[0])]).permutation(self.known)
-            facts, others = (self.facts.subset(np.sort(rows)) for rows in np.split(drawn, [len(self.new)]))
+            facts, others = (self.facts.subset(np.sort(rows)) for rows in self._sham(int(into[0])))
             return Trial(tier, (), components, self.base, facts, others, left_out=())
         if tier in ("two plantings", "split"):
             return self._of_two(tier, into)
@@ -158,6 +160,14 @@ class Planter:
         for tier in tiers:
             for into in self.names(tier):
                 yield self.trial(tier, into)
+
+    def _sham(self, draw: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """As many known rows as are new, and the others; every other draw takes them of one relation alone."""
+        drawn = np.random.default_rng([len(self.known), draw]).permutation(self.known)
+        if draw % 2:
+            relation = self.facts.examples["relation"].to_numpy()[drawn]
+            drawn = np.concatenate([drawn[relation == relation[0]], drawn[relation != relation[0]]])
+        return drawn[: len(self.new)], drawn[len(self.new) :]
 
     def _of_two(self, tier: Tier, into: tuple[str, ...]) -> Trial:
         pair = into if into in PAIRS else into[::-1]

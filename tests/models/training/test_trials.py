@@ -93,6 +93,16 @@ def test_two_plantings_hold_in_two_components_and_are_asked_for_in_turn_or_toget
     assert [certificate.component for certificate in both.certificates] == list(pair)
 
 
+def test_every_other_sham_is_of_one_relation_and_what_is_planted_of_both(made: Planter) -> None:
+    """Rows stand relation by relation: what is taken from them in order is of one, and differs by that alone."""
+    of_sham = [set(made.trial("sham", (str(draw),)).facts.examples["relation"]) for draw in range(4)]
+    assert [len(relations) for relations in of_sham] == [2, 1, 2, 1]
+    half = made.facts.subset(np.sort(np.array_split(made.drawn, 2)[0])).examples["relation"]
+    assert made.facts.examples["relation"].is_monotonic_increasing
+    assert half.nunique() == 2
+    assert sorted(made.drawn) == sorted(made.new)
+
+
 def test_a_sham_plants_nothing_and_asks_of_known_facts(made: Planter) -> None:
     assert made.names("sham") == [(str(draw),) for draw in range(SHAMS)]
     first, again, other = (made.trial("sham", (draw,)) for draw in ("0", "0", "1"))
