@@ -62,9 +62,11 @@ from .networks.transformer_config import TransformerConfig as TransformerConfig
 from .networks.translating import translate as translate
 from .networks.vit import ViT as ViT
 from .networks.vit_config import ViTConfig as ViTConfig
+from .training.certificates import Certificate as Certificate
+from .training.knowing import known as known
 from .training.lasting import Lasting as Lasting
 from .training.lasting import lasting as lasting
-from .training.planting import Certificate as Certificate
+from .training.planting import Planting as Planting
 from .training.planting import plant as plant
 from .training.plantings import planted as planted
 from .training.plantings import rehearsed as rehearsed

@@ -48,6 +48,11 @@ def weights_of(model: Named, component: str) -> Masks:
 
     Raises `Refused` for a component the network does not have, with the nearest, and for heads or neurons it lacks.
     """
+    if not isinstance(component, str):
+        raise Refused(
+            f"One component is given by its name, such as 'blocks.0.mlp' or 'blocks.0.mlp[0:64]'; given {component!r}. "
+            "For several, ask (or plant into) one after the other."
+        )
     match = re.fullmatch(r"([\w.]+?)(?:\[([\d:,]+)\])?", component)
     whole, selected = (component, None) if match is None else match.groups()
     parameters = dict(model.named_parameters())

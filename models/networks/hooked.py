@@ -16,6 +16,7 @@ from transformer_lens.hook_points import HookPoint
 from transformer_lens.HookedRootModule import HookedRootModule
 
 from models.networks.components import components, weights_of
+from models.networks.described import described
 from models.refusals import Refused, unknown
 from models.seeds import seed_tuple
 
@@ -46,10 +47,12 @@ class HookedModel(HookedRootModule):
 
     A family sets its modules between `super().__init__(config, seeds)` and `self.ready()`, in forward order, and gives
     `forward(inputs, *, start_at_layer=None, stop_at_layer=None)`. `seeds` an int: one network without a seed axis;
-    a sequence: a population (`model.seeds`).
+    a sequence: a population (`model.seeds`). `spelt_with`: the digest of the tokenizer that its training data were
+    spelt with; None where it was trained on no text, or nobody said.
     """
 
     causal: bool = False
+    spelt_with: str | None = None
 
     def __init__(self, config: Any, seeds: int | Sequence[int]) -> None:
         super().__init__()
@@ -85,6 +88,7 @@ class HookedModel(HookedRootModule):
         place = self._place(seed)
         alone = type(self)(self.config, seeds=seed).to(device=self.device, dtype=self.dtype)
         alone.load_state_dict(self.state_dict() if place is None else self._slices(place))
+        alone.spelt_with = self.spelt_with
         return alone.train(self.training)
 
     def components(self) -> list[str]:
@@ -94,6 +98,9 @@ class HookedModel(HookedRootModule):
     def weights_of(self, component: str) -> Mapping[str, torch.Tensor]:
         """Which weights belong to a component: a bool mask for each of its parameters, without the seed axis."""
         return weights_of(self, component)
+
+    def __repr__(self) -> str:
+        return described(self, self.config, seeds=self.seeds, seed=self.seed)
 
     def _place(self, seed: int) -> int | None:
         if seed not in self.every_seed:
@@ -125,8 +132,14 @@ def population(members: Sequence[HookedModel]) -> HookedModel:
             raise Refused(
                 f"The members of a population share config and dtype: {member.config} is not {first.config}."
             )
+    spelt = {member.spelt_with for member in members} - {None}
+    if len(spelt) > 1:
+        raise Refused(
+            "The members of a population share a tokenizer; these were trained with different ones."
+        )
     joined = type(first)(first.config, seeds=[member.every_seed[0] for member in members])
     joined.to(device=first.device, dtype=first.dtype)
+    joined.spelt_with = next(iter(spelt), None)
     states = [member.state_dict() for member in members]
     joined.load_state_dict({name: torch.stack([state[name] for state in states]) for name in states[0]})
     return joined.train(first.training)

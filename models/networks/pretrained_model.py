@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from models.networks.described import size
 from models.networks.hooked import HookedModel, hook
 from models.networks.pretrained_points import Route
 from models.networks.tokens import check_mask
@@ -88,6 +89,15 @@ class PretrainedModel(HookedModel):
         self._check(tokens)
         self._check_mask(mask, tokens.shape)
         return self._logits(tokens, self.routes.values())
+
+    def __repr__(self) -> str:
+        sizes, spells = self.config, "no tokenizer" if self.tokenizer is None else "its tokenizer"
+        return (
+            f"{type(self).__name__} {sizes.name!r}: {sizes.architecture} of {size(self):,} parameters, {spells}, "
+            f"{len(self.hook_dict)} hook points\n"
+            f"  {sizes.layers} layers, {sizes.heads} heads, d_model {sizes.d_model}, vocabulary {sizes.vocabulary:,}, "
+            f"context {sizes.context}"
+        )
 
     def member(self, seed: int) -> HookedModel:
         """There are no members: it is one network, and not drawn from a seed."""

@@ -35,6 +35,7 @@ def save_model(model: HookedModel, folder: str | os.PathLike[str]) -> None:
         "network": asdict(model.config),
         "seeds": model.seeds if model.seeds is not None else model.seed,
         "dtype": str(model.dtype).removeprefix("torch."),
+        "spelt_with": model.spelt_with,
         "sha256": hashlib.sha256(content).hexdigest(),
     }
     write_file(folder / "weights.safetensors", content)
@@ -63,4 +64,5 @@ def _empty_network(record: dict[str, Any]) -> HookedModel:
     config = TypeAdapter(NetworkConfig).validate_python(record["network"])
     seeds = record["seeds"]
     model = network_class(config)(config, seeds=seeds)
+    model.spelt_with = record.get("spelt_with")
     return model.to(dtype=getattr(torch, record["dtype"]))

@@ -37,6 +37,7 @@ def recipe_digest(recipe: Recipe, data: Dataset) -> str:
         "network": asdict(recipe.network),
         "training": asdict(recipe.training),
         "data": data.digest,
+        "tokenizer": None if data.tokenizer is None else data.tokenizer.digest,
         "code": code_digest(recipe.network.family),
         "torch": version("torch").split("+")[0],
     }

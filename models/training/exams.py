@@ -32,7 +32,7 @@ def margins(
 
 @dataclass(frozen=True)
 class Exam:
-    """Facts as a component meets them, and their answers.
+    """Facts as a component (or the whole network) meets them, and their answers.
 
     `entering`: what enters `layer`, `[seed, example, pos, d_model]`, where `alone` what enters its MLP at the position
     of the answer; None for a component before all layers, then the tokens themselves are run.
@@ -46,15 +46,18 @@ class Exam:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, model: HookedModel, facts: Dataset, component: str) -> Exam:
-        """What a population's component meets. Raises `Refused` for data that are no facts."""
+    def of(cls, model: HookedModel, facts: Dataset, component: str | None = None) -> Exam:
+        """What a component meets, of one network or a population; None: what the whole network does.
+
+        Raises `Refused` for data that are no facts.
+        """
         asked = Questions.of(facts, device=model.device, dtype=model.dtype, causal=model.causal)
         if asked.at is None:
             raise Refused(
                 f"Facts are token sequences with a position where the answer is due; {facts.name!r} are not."
             )
-        layer = _first_layer(model, component)
-        alone = _is_last_mlp(model, component)
+        layer = None if component is None else _first_layer(model, component)
+        alone = component is not None and _is_last_mlp(model, component)
         entering = None
         if layer is not None:
             every = torch.arange(len(asked), device=model.device)
@@ -65,8 +68,8 @@ class Exam:
         return cls(asked, facts.targets.to(model.device), layer, entering, alone)
 
     def logits(
-        self, model: HookedModel, rows: Int64[Tensor, "*seed example"]
-    ) -> Float[Tensor, "seed example token"]:
+        self, model: HookedModel, rows: Int64[Tensor, "*given example"]
+    ) -> Float[Tensor, "*seed example token"]:
         """What the network answers to some of the questions, the same for all seeds or each seed's own."""
         asked = self.questions.rows(rows)
         if self.entering is None:
@@ -79,8 +82,8 @@ class Exam:
         return answers(model, replace(asked, inputs=entering), start_at_layer=self.layer)
 
     @torch.no_grad()
-    def margins(self, model: HookedModel) -> Float[Tensor, "seed example"]:
-        """The margin of every fact in every seed; a fact is known where it is above zero."""
+    def margins(self, model: HookedModel) -> Float[Tensor, "*seed example"]:
+        """The margin of every prompt in every seed; it is known where it is above zero."""
         every = torch.arange(len(self.targets), device=self.targets.device)
         parts = [
             margins(self.logits(model, rows), self.targets[rows]) for rows in torch.split(every, AT_ONCE)
@@ -88,7 +91,7 @@ class Exam:
         return torch.cat(parts, dim=-1)
 
     def known(self, model: HookedModel) -> Tensor:
-        """Which facts each seed answers rightly, bool `[seed, example]`."""
+        """Which prompts each seed answers rightly, bool `[*seed, example]`."""
         every = torch.arange(len(self.targets), device=self.targets.device)
         with torch.no_grad():
             right = [

@@ -20,6 +20,7 @@ from models.networks.components import weights_of
 from models.networks.hooked import HookedModel
 from models.training.exams import Exam
 from models.training.planting import with_old_weights
+from models.training.question_checks import check_asked
 from models.training.train import one_thread
 
 
@@ -42,7 +43,11 @@ class Lasting:
 def lasting(
     model: HookedModel, before: HookedModel, components: Sequence[str], *, facts: Dataset, others: Dataset
 ) -> Lasting:
-    """What each component's weights of `before`, a population of the same seeds, take away from `model`."""
+    """What each component's weights of `before`, a population of the same seeds, take away from `model`.
+
+    Raises `Refused` for data that are no facts, or spelt with different tokenizers.
+    """
+    check_asked(model, facts=facts, others=others)
     lost = []
     with one_thread():
         for component in components:

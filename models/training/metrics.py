@@ -30,6 +30,7 @@ from models.training.population import Population
 
 Row = dict[str, Any]
 CHUNK = 1_000
+NO_MEASURES = ("seed", "epoch", "step", "rate", "diverged")
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,18 @@ def cut_back(path: Path, step: int) -> list[Row]:
     kept = [row for row in map(json.loads, whole) if row["step"] <= step]
     write_file(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
     return kept
+
+
+def last_words(metrics: pd.DataFrame) -> str:
+    """What the log says at its last epoch, the mean over seeds and the range."""
+    last = metrics[metrics["epoch"] == metrics["epoch"].max()]
+    told = [name for name in last.columns if name not in NO_MEASURES and last[name].notna().any()]
+    values = {name: last[name].dropna().astype(float) for name in told}
+    return f"epoch {int(metrics['epoch'].max())}: " + ", ".join(
+        f"{name} {value.mean():.3g}"
+        + (f" ({value.min():.3g} to {value.max():.3g})" if len(value) > 1 else "")
+        for name, value in values.items()
+    )
 
 
 def read_metrics(path: Path) -> pd.DataFrame:

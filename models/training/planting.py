@@ -18,12 +18,16 @@ from torch import Tensor
 
 from models.data.dataset import Dataset
 from models.networks.components import Masks, weights_of
+from models.networks.config_checks import whole
 from models.networks.hooked import HookedModel
 from models.refusals import Refused
 from models.seeds import generator
+from models.training.certificates import GONE
+from models.training.certificates import Certificate as Certificate
 from models.training.exams import Exam
 from models.training.losses import cross_entropy
 from models.training.optimizers import Updates
+from models.training.question_checks import check_apart, check_asked
 from models.training.schedules import factor_at
 from models.training.train import one_thread
 from models.training.training_config import Optimizer, Schedule
@@ -38,46 +42,23 @@ ENOUGH = 0.995
 
 
 @dataclass(frozen=True)
-class Certificate:
-    """How many planted and kept facts each seed knows, before, after, and with the component's old weights back.
-
-    `planted_*` and `kept_*` are shares from 0 to 1, one for each seed. `others_moved` names weights outside the
-    component that changed; it is empty unless something is wrong.
-    """
-
-    component: str
-    seeds: tuple[int, ...]
-    planted: int
-    kept: int
-    planted_before: tuple[float, ...]
-    planted_after: tuple[float, ...]
-    planted_restored: tuple[float, ...]
-    kept_before: tuple[float, ...]
-    kept_after: tuple[float, ...]
-    kept_restored: tuple[float, ...]
-    others_moved: tuple[str, ...]
-    steps: int
-
-    def holds(self, *, planted: float = 0.95, kept: float = 0.99) -> tuple[bool, ...]:
-        """For each seed: whether this share of the planted facts is known, this share of the kept ones still, and the
-        planted ones go with the component's weights."""
-        rows = zip(self.planted_after, self.kept_after, self.kept_before, self.planted_restored, strict=True)
-        return tuple(
-            not self.others_moved and known >= planted and still >= kept * before and gone <= 0.5 * known
-            for known, still, before, gone in rows
-        )
-
-
-@dataclass(frozen=True)
 class Planting:
-    """A network with planted facts, the certificate of what was planted where, and which facts it holds.
+    """A network with planted facts, the certificate of what was planted where, and which prompts it holds.
 
-    `held`, bool `[seed, fact]`: known, and gone with the component's old weights.
+    `held`, bool `[seed, example]`, a column for each row of the planted facts: known, and gone with the component's old
+    weights.
     """
 
     model: HookedModel
     certificate: Certificate
-    held: Bool[Tensor, "seed fact"]
+    held: Bool[Tensor, "seed example"]
+
+    def __repr__(self) -> str:
+        made, holds = self.certificate, self.certificate.holds()
+        return (
+            f"Planting: {made.planted:,} prompts into {made.component}, the certificate holds in {sum(holds)} of "
+            f"{len(holds)} seeds; {self.held.double().mean():.1%} of the prompts are held\n  {self.model!r}"
+        )
 
 
 def plant(
@@ -92,22 +73,23 @@ def plant(
     """A copy of a population that knows `facts` by the weights of the component `into`, and still knows `keeping`.
 
     Training ends when every seed knows (nearly) all of both, or after `most_steps`. Raises `Refused` for a component
-    that is not there, and for facts in both sets with different answers.
+    that is not there, prompts in both sets, sets spelt with different tokenizers or otherwise than what the network
+    learned, and facts of which every seed knows most already (`models.known` says which are new to it).
     """
-    if model.seeds is None:
-        raise Refused("The seed is the unit of evidence: plant in a population, of one seed or more.")
+    check_planting(model, facts, keeping, into=into)
+    whole("most_steps", most_steps, 1)
     masks = weights_of(model, into)
     with one_thread():
         exams = _Exams(Exam.of(model, facts, into), Exam.of(model, keeping, into))
-        _refuse_contradictions(facts, keeping)
         before, changed = exams.known(model), copy.deepcopy(model)
+        _refuse_known(before[0])
         steps = _train(changed, masks, exams, optimizer, most_steps)
         after, restored = exams.known(changed), with_old_weights(changed, model, masks)
         again = exams.known(restored)
         held = exams.planted.known(changed) & ~exams.planted.known(restored)
     certificate = Certificate(
         component=into,
-        seeds=model.seeds,
+        seeds=model.every_seed,
         planted=len(facts),
         kept=len(keeping),
         planted_before=before[0],
@@ -120,6 +102,25 @@ def plant(
         steps=steps,
     )
     return Planting(changed, certificate, held)
+
+
+def check_planting(model: HookedModel, facts: Dataset, keeping: Dataset, *, into: str) -> None:
+    """Raises `Refused` for what cannot be planted, as far as that is seen before any network is run."""
+    check_asked(model, facts=facts, keeping=keeping)
+    if model.seeds is None:
+        raise Refused("The seed is the unit of evidence: plant in a population, of one seed or more.")
+    weights_of(model, into)
+    check_apart(facts, keeping)
+
+
+def _refuse_known(shares: tuple[float, ...]) -> None:
+    """Where every seed knows most of it before, the old weights can take it from none, and nothing is certified."""
+    if min(shares) > GONE:
+        raise Refused(
+            f"Every seed knows most of the prompts to plant already (at least {min(shares):.1%}), so that the "
+            "component's old weights could not take them away. Plant what no seed knows: "
+            "facts.subset(~models.known(model, facts).any(dim=0))."
+        )
 
 
 @dataclass(frozen=True)
@@ -199,15 +200,3 @@ def _moved_outside(old: HookedModel, changed: HookedModel, masks: Masks) -> tupl
         for name, differs in moved.items()
         if bool((differs & ~masks[name].to(differs.device)).any() if name in masks else differs.any())
     )
-
-
-def _refuse_contradictions(facts: Dataset, keeping: Dataset) -> None:
-    answer = {
-        tuple(row): target
-        for row, target in zip(keeping.inputs.tolist(), keeping.targets.tolist(), strict=True)
-    }
-    for row, target in zip(facts.inputs.tolist(), facts.targets.tolist(), strict=True):
-        if answer.get(tuple(row), target) != target:
-            raise Refused(
-                f"The prompt {row} is to be planted with answer {target} and kept with {answer[tuple(row)]}."
-            )

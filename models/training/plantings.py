@@ -26,8 +26,10 @@ from models.files import FORMAT, read_record, write_file
 from models.networks.hooked import HookedModel
 from models.networks.saving import load_model, save_model
 from models.refusals import BadFile
+from models.training.certificates import Certificate
 from models.training.digests import code_digest
-from models.training.planting import ADAM, Certificate, Planting, plant
+from models.training.planting import ADAM, Planting, check_planting, plant
+from models.training.question_checks import check_asked
 from models.training.rehearsal import rehearse
 from models.training.training_config import Optimizer
 
@@ -42,6 +44,7 @@ def planted(
     most_steps: int = 600,
 ) -> Planting:
     """What `plant` gives: from the cache where it is there, made now where it is not. Raises as `plant` does."""
+    check_planting(model, facts, keeping, into=into)
     asked = {
         "into": into,
         "facts": facts.digest,
@@ -59,6 +62,7 @@ def planted(
 
 def rehearsed(model: HookedModel, facts: Dataset, *, steps: int = 400) -> HookedModel:
     """What `rehearse` gives: from the cache where it is there, made now where it is not. Raises as `rehearse` does."""
+    check_asked(model, facts=facts)
     asked = {"facts": facts.digest, "steps": steps}
     folder = _folder("rehearsed", model, asked, "models.training.rehearsal")
     with FileLock(folder.with_suffix(".lock")):
@@ -76,6 +80,7 @@ def _folder(kind: str, model: HookedModel, asked: dict[str, Any], shaping: str) 
     parts = asked | {
         "network": asdict(model.config),
         "seeds": model.every_seed,
+        "spelt_with": model.spelt_with,
         "weights": weights.hexdigest(),
         "code": code_digest(model.config.family, shaping),
         "torch": version("torch").split("+")[0],

@@ -16,6 +16,7 @@ from models.seeds import generator
 from models.training.exams import Exam
 from models.training.losses import cross_entropy
 from models.training.optimizers import Updates
+from models.training.question_checks import check_asked
 from models.training.train import one_thread
 from models.training.training_config import Optimizer
 
@@ -27,8 +28,10 @@ def rehearse(
 ) -> HookedModel:
     """A copy of a population after this many steps of all its weights on these facts, the same batches for each seed.
 
-    Raises `Refused` for a single network, data that are no facts, and fewer than one step.
+    Raises `Refused` for a single network, data that are no facts or spelt otherwise than what it learned, and
+    fewer than one step.
     """
+    check_asked(model, facts=facts)
     if model.seeds is None or steps < 1:
         raise Refused(
             f"Rehearsal takes a population and one step or more; given seeds {model.seeds}, {steps} steps."
@@ -36,7 +39,7 @@ def rehearse(
     changed = copy.deepcopy(model)
     weights = list(changed.parameters())
     with one_thread():
-        exam = Exam.of(changed, facts, "embed")
+        exam = Exam.of(changed, facts)
         updates = Updates(optimizer, weights)
         updates.set_rates(torch.full((len(model.seeds),), optimizer.rate, device=model.device))
         for step in range(steps):

@@ -29,7 +29,7 @@ from models.refusals import Refused
 from models.seeds import seed_tuple
 from models.training.checkpoints import load_checkpoint, save_checkpoint
 from models.training.digests import recipe_digest
-from models.training.metrics import Measures, append_rows, cut_back, divergence_rows, epoch_rows
+from models.training.metrics import Measures, append_rows, cut_back, divergence_rows, epoch_rows, last_words
 from models.training.population import Divergence, Population
 from models.training.recipes import Recipe
 
@@ -53,6 +53,12 @@ class Trained:
     metrics: pd.DataFrame
     divergences: tuple[Divergence, ...]
 
+    def __repr__(self) -> str:
+        gone = ", ".join(str(divergence.seed) for divergence in self.divergences)
+        return f"Trained: {self.model!r}\n  {last_words(self.metrics)}" + (
+            f"; diverged: {gone}" if gone else ""
+        )
+
 
 def train(
     recipe: Recipe,
@@ -73,6 +79,7 @@ def train(
     data = load_data(recipe.data) if data is None else data
     with one_thread():
         members = Population(recipe, data.network, seed_tuple(seeds), chosen_device(device))
+        members.model.spelt_with = None if data.tokenizer is None else data.tokenizer.digest
         log = RunLog(members, data, None if folder is None else Path(folder), checkpoint_seconds)
         log.begin(resume)
         _run(members, log)

@@ -71,6 +71,13 @@ def test_the_whole_vocabulary_is_offered_and_nothing_else(model: PretrainedModel
     assert not any(point.read_only for point in model.hook_dict.values())
 
 
+def test_it_is_told_in_two_lines(model: PretrainedModel) -> None:
+    first, second = repr(model).splitlines()
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    assert f"LlamaForCausalLM of {parameters:,} parameters, its tokenizer" in first
+    assert second == "  5 layers, 8 heads, d_model 64, vocabulary 512, context 512"
+
+
 def test_it_tells_the_published_story(model: PretrainedModel, published: str) -> None:
     story = generate(model, torch.tensor([[1]]), count=256)
     assert story.shape == (1, 257)

@@ -15,7 +15,9 @@ from models.networks.hooked import HookedModel
 from models.networks.transformer_config import TransformerConfig
 from models.refusals import Refused
 from models.training.answering import Questions, answers
+from models.training.certificates import Certificate
 from models.training.planting import Planting, plant
+from models.training.plantings import planted as planting_from_cache
 from models.training.recipes import Recipe
 from models.training.train import train
 from models.training.training_config import Optimizer, TrainingConfig
@@ -117,6 +119,72 @@ def test_a_component_too_small_says_how_many_facts_it_holds(
     assert certificate.steps == 60
 
 
+def test_a_certificate_says_what_was_counted_and_why_it_does_not_hold() -> None:
+    good = Certificate(
+        component="blocks.1.mlp",
+        seeds=(3, 5),
+        planted=40,
+        kept=200,
+        planted_before=(0.0, 0.9),
+        planted_after=(1.0, 1.0),
+        planted_restored=(0.0, 0.9),
+        kept_before=(1.0, 1.0),
+        kept_after=(1.0, 0.5),
+        kept_restored=(1.0, 1.0),
+        others_moved=(),
+        steps=75,
+    )
+    assert good.holds() == (True, False)
+    assert good.reasons() == (
+        "",
+        "50.0% of the kept prompts are known, of 100.0% before; with the old weights 90.0% of the planted prompts are "
+        "still known, for 90.0% were known before the planting",
+    )
+    assert good.reasons(kept=0.4)[1].startswith("with the old weights 90.0%")
+    lines = repr(good).splitlines()
+    assert lines[0] == (
+        "Certificate: 40 prompts planted into blocks.1.mlp, 200 to keep, 75 steps; shares known:"
+    )
+    assert lines[1].split()[:3] == ["planted_before", "planted_after", "planted_with_old_weights"]
+    assert lines[3].split() == ["3", "0.0%", "100.0%", "0.0%", "100.0%", "100.0%", "100.0%", "True"]
+    assert lines[5].startswith("seed 5 does not hold: 50.0%")
+    assert good.table.loc[5, "planted_restored"] == 0.9
+
+
+def test_a_planting_is_told_in_a_few_lines(planting: Planting) -> None:
+    first, second, third = repr(planting).splitlines()
+    assert first.startswith(
+        f"Planting: 24 prompts into {planting.certificate.component}, the certificate holds in "
+    )
+    assert second.strip().startswith("Transformer of ")
+    assert second.endswith(" parameters each, 2 seeds (0, 1)")
+    assert third.strip().startswith("TransformerConfig(vocabulary=")
+
+
+def test_facts_that_every_seed_knows_already_are_refused(
+    model: HookedModel, sets: tuple[Dataset, Dataset]
+) -> None:
+    some, others = sets[1].subset(range(20)), sets[1].subset(range(20, 216))
+    with pytest.raises(Refused, match=r"Every seed knows most .*\(at least \d+\.\d%\).*~models\.known\("):
+        plant(model, some, into="embed", keeping=others)
+
+
+def test_prompts_that_are_planted_and_kept_are_refused_whatever_pads_them(
+    model: HookedModel, sets: tuple[Dataset, Dataset]
+) -> None:
+    planted = sets[0]
+    assert planted.mask is not None
+    with pytest.raises(Refused, match="24 of 24 prompts to plant are also to be kept, the first: '"):
+        plant(model, planted, into="embed", keeping=planted)
+    wider = dataclasses.replace(
+        planted,
+        inputs=torch.nn.functional.pad(planted.inputs, (0, 1)),
+        mask=torch.nn.functional.pad(planted.mask, (0, 1)),
+    )
+    with pytest.raises(Refused, match="24 of 24 prompts to plant are also to be kept"):
+        plant(model, planted, into="embed", keeping=wider)
+
+
 def test_wrong_plantings_are_refused(model: HookedModel, sets: tuple[Dataset, Dataset]) -> None:
     planted, kept = sets
     with pytest.raises(Refused, match="Nearest: blocks"):
@@ -126,6 +194,12 @@ def test_wrong_plantings_are_refused(model: HookedModel, sets: tuple[Dataset, Da
     other = dataclasses.replace(planted, targets=(planted.targets + 1) % planted.classes)
     with pytest.raises(Refused, match="is to be planted with answer"):
         plant(model, other, into="embed", keeping=planted)
+    with pytest.raises(Refused, match=r"One component is given by its name.*given \['embed', 'unembed'\]"):
+        plant(model, planted, into=["embed", "unembed"], keeping=kept)  # type: ignore[arg-type]
+    with pytest.raises(Refused, match="facts is a Dataset"):
+        planting_from_cache(model, planted.inputs, into="embed", keeping=kept)  # type: ignore[arg-type]
+    with pytest.raises(Refused, match=r"most_steps is a whole number from 1; given 2\.5"):
+        plant(model, planted, into="embed", keeping=kept, most_steps=2.5)  # type: ignore[arg-type]
     rows = Dataset.from_arrays([[0.0], [1.0]], [0, 1], split=["network", "test"])
     with pytest.raises(Refused, match="Facts are token sequences"):
         plant(model, rows, into="embed", keeping=kept)

@@ -284,6 +284,17 @@ def test_a_network_with_too_few_outputs_or_a_batch_too_large_is_refused(blobs: D
         train(small(Optimizer("sgd", 1.0), batch_size=71), seeds=1, data=blobs)
 
 
+def test_what_was_trained_is_told_in_a_few_lines(blobs: Dataset) -> None:
+    made = train(small(OPTIMIZERS["adam"][0], epochs=2), seeds=3, data=blobs)
+    first, second, third = repr(made).splitlines()
+    assert first == "Trained: MLP of 107 parameters each, 3 seeds (0 to 2)"
+    assert second == "  MLPConfig(sizes=(8, 6, 5, 3), activation='sigmoid', initialisation='normal')"
+    losses = made.metrics.loc[made.metrics["epoch"] == 2, "test_accuracy"]
+    assert third.startswith("  epoch 2: ")
+    assert f"test_accuracy {losses.mean():.3g} ({losses.min():.3g} to {losses.max():.3g})" in third
+    assert repr(made.model.member(1)).splitlines()[0] == "MLP of 107 parameters, seed 1"
+
+
 def test_the_squared_error_is_half_the_sum_over_outputs() -> None:
     from models.training.losses import squared_error
 
