@@ -22,8 +22,7 @@ from models.networks.config_checks import whole
 from models.networks.hooked import HookedModel
 from models.refusals import Refused
 from models.seeds import generator
-from models.training.certificates import GONE
-from models.training.certificates import Certificate as Certificate
+from models.training.certificates import GONE, Certificate
 from models.training.exams import Exam
 from models.training.losses import cross_entropy
 from models.training.optimizers import Updates

@@ -34,8 +34,9 @@ from numpy.typing import NDArray
 from models.data.dataset import Dataset
 from models.networks.hooked import HookedModel, population
 from models.refusals import one_of
+from models.training.certificates import Certificate
 from models.training.lasting import Lasting, lasting
-from models.training.planting import Certificate, Planting
+from models.training.planting import Planting
 from models.training.plantings import planted, rehearsed
 from models.training.tiers import TIERS, Tier
 from models.training.training_config import Optimizer

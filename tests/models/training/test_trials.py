@@ -118,12 +118,14 @@ def test_a_sham_plants_nothing_and_asks_of_known_facts(made: Planter) -> None:
 def test_seeds_whose_planting_does_not_hold_are_left_out(
     made: Planter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.training.planting.Certificate.holds", lambda self, planted: (False, True))
+    monkeypatch.setattr("models.training.certificates.Certificate.holds", lambda self, planted: (False, True))
     trial = made.trial("one component", ("blocks.1.mlp",))
     assert trial.left_out == (0,)
     assert trial.model is not None
     assert trial.model.seeds == (1,)
-    monkeypatch.setattr("models.training.planting.Certificate.holds", lambda self, planted: (False, False))
+    monkeypatch.setattr(
+        "models.training.certificates.Certificate.holds", lambda self, planted: (False, False)
+    )
     assert made.trial("one component", ("blocks.1.mlp",)).model is None
 
 
