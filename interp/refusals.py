@@ -6,7 +6,7 @@ The command line turns `Refused` into exit code 2 (usage) and `BadFile` into 3 (
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class Refused(ValueError):
@@ -26,3 +26,12 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> Refused:
     else:
         hint = "Allowed: " + (", ".join(names[:20]) or "none") + (", …" if len(names) > 20 else "") + "."
     return Refused(f"There is no {kind} {given!r}. {hint}")
+
+
+def unknown_axis(hook: str, given: str, axes: Sequence[str]) -> Refused:
+    """The refusal of an axis that a hook does not have, with those that it has and the nearest."""
+    near = difflib.get_close_matches(given, axes, n=1, cutoff=0.5)
+    hint = f" Nearest: {near[0]}." if near else ""
+    if given == "head" and "key_head" in axes:
+        hint = " Keys and values have key_head instead, as several heads of queries may share one: give key_head."
+    return Refused(f"{hook!r} has no axis {given!r}: its axes are [{', '.join(axes)}].{hint}")

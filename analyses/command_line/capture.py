@@ -14,12 +14,14 @@ import models
 from analyses.command_line.environment import one_thread
 from analyses.command_line.options import Globs, RunFolder, Shared, optional, parse
 from analyses.command_line.output import show, show_json, table
+from analyses.command_line.run_folder import opened_run
 from interp.refusals import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 EVERY = "**"
+PATTERNS = "In patterns * stands for anything but a dot, ** for anything: '**' is every hook."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +36,14 @@ def hooks(arguments: Sequence[str], _questions: Path) -> int:
     """Prints every hook point of a run's network."""
     options = parse(HooksOptions, arguments, command="hooks")
     one_thread()
-    recipe, trained = models.load_run(options.run)
+    recipe, trained = opened_run(options.run)
     found = hook_shapes(trained.model)
     if options.json:
         show_json({"run": str(options.run), "seeds": list(trained.model.every_seed), "hooks": found})
         return 0
     rows = [[hook["hook"], _axes(hook), _shape(hook), "no" if hook["read_only"] else "yes"] for hook in found]
     title = f"{options.run}: {recipe.name}, {len(trained.model.every_seed)} seeds (n examples)"
-    show(table(title, ("hook", "axes", "shape", "can be edited"), rows))
+    show(table(title, ("hook", "axes", "shape", "can be edited"), rows), PATTERNS)
     return 0
 
 
@@ -75,7 +77,8 @@ class CaptureOptions(Shared):
     run: RunFolder
     """folder that `interp train` wrote"""
     hooks: Globs
-    """hook names or patterns, as 'layers.*.hook_post'; `interp hooks RUN` lists the names"""
+    """hook names or patterns, as 'layers.*.hook_post' (* stops at a dot, ** does not: '**' is every hook); `interp
+    hooks RUN` lists the names"""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR", aliases=["-o"])]
     """new folder for the activations"""
     data: Annotated[str | None, optional("NAME", "what the network was trained on")] = None
@@ -100,7 +103,7 @@ def capture(arguments: Sequence[str], _questions: Path) -> int:
     options = parse(CaptureOptions, arguments, command="capture")
     patterns = given_hooks(options.hooks, options.run)
     one_thread()
-    recipe, trained = models.load_run(options.run)
+    recipe, trained = opened_run(options.run)
     examples = _examples(models.run_data(options.run, recipe, options.data), options)
     seen = interp.capture(
         trained.model,

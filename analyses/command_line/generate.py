@@ -17,6 +17,7 @@ import models
 from analyses.command_line.environment import one_thread
 from analyses.command_line.options import Shared, optional, parse, positional
 from analyses.command_line.output import show, show_json, table
+from analyses.command_line.run_folder import opened_run
 from models.refusals import BadFile, Refused
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def writer_of(run: Path, *, network: int | None) -> Writer:
     """
     if not (run / "recipe.json").exists() and (run / "config.json").exists() and not _is_ours(run):
         return _pretrained(run, network=network)
-    recipe, trained = models.load_run(run)
+    recipe, trained = opened_run(run)
     model = trained.model if network is None else trained.model.member(network)
     tokenizer = models.run_tokenizer(run, recipe)
     opening = [] if tokenizer.bos_id is None else [tokenizer.bos_id]

@@ -26,6 +26,7 @@ from analyses.command_line.options import Globs, RunFolder, Shared, Switch, opti
 from analyses.command_line.output import table
 from analyses.command_line.questions import Analysis
 from analyses.command_line.reports import check_place, show_report
+from analyses.command_line.run_folder import opened_run
 from interp.reporting.wording import number
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def probe(arguments: Sequence[str], _questions: Path) -> int:
 def answer(config: Config) -> interp.Report:
     """Loads the run, probes every hook beside its controls, judges."""
     begun = time.monotonic()
-    recipe, trained = models.load_run(config.run)
+    recipe, trained = opened_run(Path(config.run))
     data, model = models.run_data(config.run, recipe, config.data), trained.model
     nothing_held_out = not data.split_counts()["test"]
     data = models.halves_by_subject(data) if nothing_held_out else data

@@ -42,6 +42,7 @@ def capture(
 ) -> Activations:
     """What passes the hook points matching `patterns` (see points.py) for every example, as labelled arrays.
 
+    `patterns`: `*` stops at a dot, so "*" is only the hooks without one (hook_embed, hook_logits); "**" is every hook.
     `data`: a tensor `[example, ...]` (`[seed, example, ...]` for inputs of each member of a population), or
     anything with `inputs` and `examples`; its `mask`, where it has one, tells the network where sequences end, and
     what is captured at padded positions means nothing (the `mask` of the result says which these are; means made by

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from interp.refusals import Refused, unknown
+from interp.refusals import Refused, unknown_axis
 from interp.writing.sites import Site
 from interp.writing.values import Value
 
@@ -93,7 +93,7 @@ def check_names(dims: Sequence[str], of_seeds: tuple[int, ...] | None, site: Sit
     """Refuses dimensions the hook does not have, and seeds other than the network's."""
     for dim in dims:
         if dim not in site.axes:
-            raise unknown(f"axis of {site.hook!r}", dim, site.axes)
+            raise unknown_axis(site.hook, dim, site.axes)
     seeds = site.seeds or ()
     chosen = tuple(seeds[place] for place in site.positions.get("seed", range(len(seeds))))
     if of_seeds is not None and of_seeds not in (seeds, chosen):

@@ -23,7 +23,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from interp.refusals import Refused, unknown
+from interp.refusals import Refused, unknown, unknown_axis
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Where:
         """Raises `Refused` naming the nearest axis when one of these is not among `axes`."""
         for axis, _ in self.choices:
             if axis not in axes:
-                raise unknown(f"axis of {hook!r}", axis, axes)
+                raise unknown_axis(hook, axis, axes)
         if "example" not in axes and any(isinstance(choice, PerExample) for _, choice in self.choices):
             raise Refused(
                 f"Hook {hook!r} has no `example` axis, so no position can differ from one to another."

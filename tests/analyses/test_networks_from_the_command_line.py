@@ -108,6 +108,37 @@ def test_hooks_shows_every_hook_point_with_axes_and_shape(cli: Interp, run_folde
     assert all(words in table for words in ("layers.1.hook_post", "[seed, example, neuron]", "6 × n × 32"))
 
 
+def folders_that_are_no_run(run_folder: Path, place: Path) -> dict[str, str]:
+    """Folders, and what is said of them."""
+    for name in ("run", "runs/first", "runs/second"):
+        shutil.copytree(run_folder, place / name)
+    (place / "pretrained").mkdir()
+    (place / "pretrained" / "config.json").write_text("{}")
+    (place / "empty").mkdir()
+    return {
+        "nowhere": "There is no run nowhere",
+        "empty": "is no run folder of `interp train`: it holds no recipe.json",
+        "pretrained": 'models.load_pretrained("pretrained")',
+        "runs": "it holds 2 of them (first, second): give one, as runs/first",
+        "run/seed-0": "the network of one seed: give the run's folder",
+    }
+
+
+def test_folders_that_are_no_run_are_named_for_what_they_are(
+    cli: Interp, run_folder: Path, tmp_path: Path
+) -> None:
+    for folder, said in folders_that_are_no_run(run_folder, tmp_path).items():
+        for words in (("hooks", folder), ("capture", folder, "--hooks", "**", "--out", "acts")):
+            done = cli(*words)
+            assert (done.code, done.out) == (3, "")
+            assert said in done.err
+
+
+def test_patterns_are_explained_where_hooks_are_shown(cli: Interp, run_folder: Path) -> None:
+    assert "'**' is every hook" in cli("hooks", run_folder).out
+    assert "'**' is every hook" in " ".join(cli("capture", "--help").out.replace("│", " ").split())
+
+
 def test_capture_writes_what_python_captures(cli: Interp, run_folder: Path) -> None:
     words = (
         "--hooks",

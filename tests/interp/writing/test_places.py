@@ -108,3 +108,13 @@ def test_a_series_of_other_examples_or_in_another_order_is_refused_where_theirs_
     for foreign in (table["last"].sort_values(), table["last"].set_axis([0, 2, 4, 6])):
         with pytest.raises(Refused, match=r"is not that of the examples \(10, 11, 12, 13\)"):
             swept(foreign)
+
+
+def test_keys_and_values_are_said_to_have_key_heads() -> None:
+    axes = ("example", "pos", "key_head", "d_head")
+    with pytest.raises(
+        Refused, match=r"has no axis 'head': its axes are \[example, pos, key_head, d_head\]. Keys and"
+    ):
+        Where.of({"head": 0}).check_axes("blocks.0.attn.hook_k", axes)
+    with pytest.raises(Refused, match=r"has no axis 'd_haed': .* Nearest: d_head\."):
+        Where.of({"d_haed": 0}).check_axes("blocks.0.attn.hook_k", axes)
