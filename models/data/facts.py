@@ -73,6 +73,9 @@ class Facts:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "table", self.table.reset_index(drop=True))
+        names = [relation.name for relation in self.relations]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise Refused(f"The relation {twice[0]!r} is given twice: give it once, with all its templates.")
         check_facts(self.table, self.by_name)
 
     @classmethod

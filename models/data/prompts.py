@@ -193,6 +193,7 @@ def _prompts(facts: FactTable, rows: pd.DataFrame, tokenizer: Tokenizer) -> list
         for subject, relation, answer, template in zip(*columns, strict=True)
     ]
     _check_first_tokens(rows, prompts, tokenizer)
+    _check_written_apart(rows, prompts, tokenizer)
     return prompts
 
 
@@ -206,6 +207,8 @@ def write_prompt(template: str, subject: str, answer: str, *, tokenizer: Tokeniz
         tokens, rest = [*tokens, rest[0]], rest[1:]
     opening = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
     first = _shared(whole, tokenizer.encode(before.rstrip()))
+    while tokenizer.decode(whole[first : first + 1]).isspace():
+        first += 1
     after_last = max(first + 1, _shared(whole, tokenizer.encode(before + subject)))
     return Prompt([*opening, *tokens], rest[0], first + len(opening), after_last - 1 + len(opening))
 
@@ -229,6 +232,21 @@ def _check_first_tokens(rows: pd.DataFrame, prompts: Sequence[Prompt], tokenizer
             f"same token {tokenizer.tokens([token])[0]!r}, and only the first token is predicted. A word-level "
             "tokenizer (`facts.tokenizer()`) makes each object one token."
         )
+
+
+def _check_written_apart(rows: pd.DataFrame, prompts: Sequence[Prompt], tokenizer: Tokenizer) -> None:
+    """Two questions that are the same tokens, and have other answers, are one prompt that contradicts itself."""
+    asked: dict[tuple[int, ...], tuple[tuple[str, str], int]] = {}
+    questions = zip(rows["subject"], rows["relation"], strict=True)
+    for question, prompt in zip(questions, prompts, strict=True):
+        other, target = asked.setdefault(tuple(prompt.tokens), (question, prompt.target))
+        if other != question and target != prompt.target:
+            text = tokenizer.decode(prompt.tokens)
+            raise Refused(
+                f"Two questions, {other} and {question}, are written with the same tokens, {text!r}, and have other "
+                "answers. Give each relation a template of its own; a tokenizer that knows every word of the facts "
+                "(`facts.tokenizer()`) tells subjects apart, if they differ in more than blanks."
+            )
 
 
 def _padding(prompts: Sequence[Prompt], tokenizer: Tokenizer) -> int:

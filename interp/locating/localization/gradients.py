@@ -4,7 +4,8 @@
   patching to the mean; Nanda 2023). One run, all parts; first order only.
 - integrated gradients over neurons: a part's neurons (for an attention, the entries of z) are scaled from nothing to
   what they are in equal steps, the gradients along the way averaged and multiplied by the activations. They add up to
-  what the neurons as a whole contribute (completeness, to the number of steps). Dai et al. (2022) call neurons with a
+  what the neurons as a whole contribute (completeness; with these six steps only roughly: of 21 nats up to 4 were
+  missing in a small network, none with 200). Dai et al. (2022) call neurons with a
   high value knowledge neurons; a part's score is the sum over its own.
 
 Sources: Nanda 2023, https://www.neelnanda.io/mechanistic-interpretability/attribution-patching; Sundararajan et al.

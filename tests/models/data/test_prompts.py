@@ -214,3 +214,35 @@ def test_without_padding_prompts_of_one_length_are_written_all_the_same() -> Non
     assert data.mask is not None
     assert data.mask.all()
     assert data.inputs.shape == (60, 5)
+
+
+@pytest.mark.parametrize(
+    ("triples", "templates"),
+    [
+        (
+            [("a", "r", "X"), ("b", "r", "Y"), ("a", "s", "Y"), ("b", "s", "X")],
+            {"r": ["{subject} has"], "s": ["{subject} has"]},
+        ),
+        ([("New York", "r", "X"), ("New  York", "r", "Y")], {"r": ["{subject} has"]}),
+    ],
+)
+def test_questions_that_are_written_alike_and_answered_otherwise_are_refused(
+    triples: list[tuple[str, str, str]], templates: dict[str, list[str]]
+) -> None:
+    facts = Facts.of(triples, templates=templates)
+    with pytest.raises(Refused, match="written with the same tokens"):
+        facts.dataset(facts.tokenizer())
+
+
+def test_characters_of_a_subject_begin_behind_the_blank() -> None:
+    tokenizer = CharacterTokenizer.of(SENTENCES, special=["<pad>"])
+    data = ATLAS.dataset(tokenizer)
+    for row, (first, last) in enumerate(data.examples[["subject_first", "subject_last"]].to_numpy()):
+        subject = tokenizer.decode(data.inputs[row][first : last + 1].tolist())
+        assert subject == data.examples.iloc[row]["subject"]
+
+
+def test_a_relation_is_given_once() -> None:
+    (relation,) = ATLAS.relations
+    with pytest.raises(Refused, match="'capital' is given twice"):
+        Facts("twice", ATLAS.table, (relation, relation))
