@@ -19,13 +19,21 @@ from pydantic import TypeAdapter
 from safetensors import SafetensorError
 
 from models.files import FORMAT, read_file, read_record, write_file
-from models.networks.families import NetworkConfig, network_class
+from models.networks.families import CLASSES, NetworkConfig, network_class
 from models.networks.hooked import HookedModel
-from models.refusals import BadFile
+from models.refusals import BadFile, Refused
 
 
 def save_model(model: HookedModel, folder: str | os.PathLike[str]) -> None:
-    """Writes a network or a population; the folder is made where it is missing."""
+    """Writes a network or a population; the folder is made where it is missing.
+
+    Raises `Refused` for what `load_model` could not read back: pretrained networks, and what is no network.
+    """
+    if not isinstance(model, HookedModel) or getattr(model.config, "family", None) not in CLASSES:
+        raise Refused(
+            f"Networks of ours are saved, such as `trained.model`; given {type(model).__name__}. A pretrained one is "
+            "saved by its own library: model.network.save_pretrained(folder)."
+        )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}

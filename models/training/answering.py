@@ -6,6 +6,7 @@ The unembedding is by far the widest matrix of a small transformer; it is applie
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import signature
 from typing import cast
 
 import torch
@@ -70,6 +71,10 @@ def answers(
     if questions.at is None:
         begun = {} if start_at_layer is None else {"start_at_layer": start_at_layer}
         return model(questions.inputs, **begun, **masked)  # type: ignore[no-any-return]
+    if (
+        "stop_at_layer" not in signature(model.forward).parameters
+    ):  # some pretrained networks go through as a whole
+        return at_answer(model(questions.inputs, **masked), questions.at).squeeze(-2)
     last = model.config.layers
     resid = model(questions.inputs, start_at_layer=start_at_layer, stop_at_layer=last, **masked)
     each = "pos" in cast("AxisHookPoint", model.hook_dict["hook_logits"]).axes

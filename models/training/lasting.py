@@ -18,6 +18,7 @@ from jaxtyping import Float
 from models.data.dataset import Dataset
 from models.networks.components import weights_of
 from models.networks.hooked import HookedModel
+from models.refusals import Refused
 from models.training.exams import Exam
 from models.training.planting import with_old_weights
 from models.training.question_checks import check_asked
@@ -45,9 +46,11 @@ def lasting(
 ) -> Lasting:
     """What each component's weights of `before`, a population of the same seeds, take away from `model`.
 
-    Raises `Refused` for data that are no facts, or spelt with different tokenizers.
+    Raises `Refused` for data that are no facts or spelt with different tokenizers, and components that are not there.
     """
     check_asked(model, facts=facts, others=others)
+    if isinstance(components, str):
+        raise Refused(f"Components are a list of names, such as [{components!r}]; given {components!r}.")
     lost = []
     with one_thread():
         for component in components:

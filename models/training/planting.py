@@ -75,8 +75,7 @@ def plant(
     that is not there, prompts in both sets, sets spelt with different tokenizers or otherwise than what the network
     learned, and facts of which every seed knows most already (`models.known` says which are new to it).
     """
-    check_planting(model, facts, keeping, into=into)
-    whole("most_steps", most_steps, 1)
+    check_planting(model, facts, keeping, into=into, optimizer=optimizer, most_steps=most_steps)
     masks = weights_of(model, into)
     with one_thread():
         exams = _Exams(Exam.of(model, facts, into), Exam.of(model, keeping, into))
@@ -103,8 +102,13 @@ def plant(
     return Planting(changed, certificate, held)
 
 
-def check_planting(model: HookedModel, facts: Dataset, keeping: Dataset, *, into: str) -> None:
+def check_planting(
+    model: HookedModel, facts: Dataset, keeping: Dataset, *, into: str, optimizer: Optimizer, most_steps: int
+) -> None:
     """Raises `Refused` for what cannot be planted, as far as that is seen before any network is run."""
+    whole("most_steps", most_steps, 1)
+    if not isinstance(optimizer, Optimizer):
+        raise Refused(f"optimizer is an Optimizer, such as Optimizer('adam', 5e-3); given {optimizer!r}.")
     check_asked(model, facts=facts, keeping=keeping)
     if model.seeds is None:
         raise Refused("The seed is the unit of evidence: plant in a population, of one seed or more.")

@@ -44,7 +44,7 @@ def planted(
     most_steps: int = 600,
 ) -> Planting:
     """What `plant` gives: from the cache where it is there, made now where it is not. Raises as `plant` does."""
-    check_planting(model, facts, keeping, into=into)
+    check_planting(model, facts, keeping, into=into, optimizer=optimizer, most_steps=most_steps)
     asked = {
         "into": into,
         "facts": facts.digest,

@@ -51,7 +51,7 @@ def check_apart(facts: Dataset, keeping: Dataset) -> None:
     if shared:
         raise Refused(
             f"{len(shared)} of {len(facts)} prompts to plant are also to be kept, the first: "
-            f"{_told(facts, shared[0])}. What is known already cannot be planted: leave them out of one of both."
+            f"{_told(facts, shared[0])}. Plant what is new to the network, keep what it knows: no prompt is both."
         )
 
 

@@ -22,6 +22,15 @@ def test_a_folder_may_be_given_as_text(tmp_path: Path) -> None:
     assert load_model(f"{tmp_path}/made").seeds == (0, 1)
 
 
+def test_what_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
+    strange = MLP(MLPConfig((4, 3, 2)), seeds=0)
+    strange.config = "gpt2"
+    for wrong in (strange, "model"):
+        with pytest.raises(Refused, match=r"such as `trained\.model`; given .*save_pretrained"):
+            save_model(wrong, tmp_path / "made")  # type: ignore[arg-type]
+    assert not (tmp_path / "made").exists()
+
+
 def test_nothing_but_weights_and_config_is_written(saved: Path) -> None:
     assert sorted(path.name for path in saved.iterdir()) == ["config.json", "weights.safetensors"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from models.data.order import which_came_first
 from models.data.tokenizers import WordTokenizer
 from models.networks.hooked import HookedModel, population
 from models.networks.pretrained import load_pretrained
+from models.networks.pretrained_model import PretrainedModel
 from models.networks.recurrent import Recurrent
 from models.networks.recurrent_config import RecurrentConfig
 from models.networks.saving import load_model, save_model
 from models.networks.transformer import Transformer
 from models.networks.transformer_config import TransformerConfig
 from models.refusals import Refused
+from models.training.digests import recipe_digest
 from models.training.knowing import known
 from models.training.lasting import lasting
 from models.training.planting import plant
@@ -103,6 +106,10 @@ def test_pretrained_networks_are_asked_too(data_dir: Path, data: Dataset) -> Non
     half = torch.arange(len(asked)) % 2 == 0
     asked = dataclasses.replace(asked, targets=torch.where(half, guessed, (guessed + 1) % 512), classes=512)
     assert torch.equal(known(network, asked), half)
+    whole = PretrainedModel(network.config, network.network, network.bridge, None)
+    assert "stop_at_layer" not in inspect.signature(whole.forward).parameters
+    whole.causal = True
+    assert torch.equal(known(whole, asked), half)
 
 
 def test_facts_spelt_with_another_tokenizer_are_refused_wherever_they_meet(
@@ -136,6 +143,14 @@ def test_facts_spelt_with_another_tokenizer_are_refused_wherever_they_meet(
         known(unsaid, large)
 
 
+def test_the_same_numbers_in_other_words_are_another_run(model: HookedModel, data: Dataset) -> None:
+    training = TrainingConfig("cross_entropy", Optimizer("adam", 5e-3), 20, 8)
+    recipe = Recipe("facts", "for tests", model.config, "facts", training)
+    other = dataclasses.replace(data, tokenizer=spelt(backwards=True).tokenizer)
+    assert other.digest == data.digest
+    assert recipe_digest(recipe, other) != recipe_digest(recipe, data)
+
+
 def test_a_network_remembers_what_its_data_were_spelt_with(
     model: HookedModel, data: Dataset, tmp_path: Path
 ) -> None:
@@ -160,5 +175,7 @@ def test_what_are_no_facts_or_no_network_is_refused(model: HookedModel, data: Da
     ):
         with pytest.raises(Refused, match="Facts are token sequences"):
             known(model, wrong)
+    with pytest.raises(Refused, match=r"list of names, such as \['embed'\]"):
+        lasting(model, model, "embed", facts=data, others=data)
     order = which_came_first(6, splits=(4, 2, 2))
     assert known(Transformer(TransformerConfig(10, 6, d_model=8, heads=2), seeds=0), order).shape == (8,)

@@ -200,6 +200,8 @@ def test_wrong_plantings_are_refused(model: HookedModel, sets: tuple[Dataset, Da
         planting_from_cache(model, planted.inputs, into="embed", keeping=kept)  # type: ignore[arg-type]
     with pytest.raises(Refused, match=r"most_steps is a whole number from 1; given 2\.5"):
         plant(model, planted, into="embed", keeping=kept, most_steps=2.5)  # type: ignore[arg-type]
+    with pytest.raises(Refused, match=r"optimizer is an Optimizer, .* given 'adam'"):
+        planting_from_cache(model, planted, into="embed", keeping=kept, optimizer="adam")  # type: ignore[arg-type]
     rows = Dataset.from_arrays([[0.0], [1.0]], [0, 1], split=["network", "test"])
     with pytest.raises(Refused, match="Facts are token sequences"):
         plant(model, rows, into="embed", keeping=kept)
