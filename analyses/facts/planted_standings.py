@@ -77,9 +77,7 @@ def pointing(trials: Sequence[Examined]) -> pd.DataFrame:
             continue
         for method, how in interp.METHODS.items():
             if isinstance(how, interp.Paired):
-                pointed = interp.points_at(
-                    trial.scores.sel(by=method).to_numpy(), trial.scores.attrs["pairs"]
-                )
+                pointed = interp.points_at(trial.scores.sel(by=method))
                 seeds = trial.scores["seed"].to_numpy().tolist()
                 rows += [(method, seeds[place], bool(pointed[place].any())) for place in range(len(seeds))]
     return pd.DataFrame(rows, columns=["method", "seed", "points"])

@@ -119,7 +119,7 @@ def _content(
         "notes": [note for note in record["notes"] if note not in remarks],
         "in_short": _in_short(record["claims"]),
         "rules": list(dict.fromkeys(claim["rule"] for claim in record["claims"])),
-        "words": words_in(json.dumps([record["claims"], record["notes"], *record["tables"].items()])),
+        "words": words_in(json.dumps([*map(record.get, ("claims", "notes", "tables", "figures"))])),
         "provenance": provenance,
         "images": {name: _data_address(svg) for name, svg in drawings.items()},
         "folded_from": FOLDED_FROM,

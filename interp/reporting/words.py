@@ -62,6 +62,56 @@ WORDS: Mapping[str, tuple[tuple[str, ...], str]] = {
         "How many bits it takes to tell the labels to somebody who has the activations. Times shorter than uniform: "
         "compared with somebody who has nothing (1: the activations are of no help).",
     ),
+    "planted": (
+        ("planted", "planting"),
+        "Facts are planted into a component by training its weights alone until the network knows them. So it is known "
+        "where they are, and methods that look for facts can be marked.",
+    ),
+    "certified": (
+        ("certified", "certificate"),
+        "A planting is certified where the planted facts are known, the others are still known, and putting the "
+        "component's old weights back takes the planted facts away. What fails this is left out by name.",
+    ),
+    "AUROC": (
+        ("AUROC", "auroc"),
+        "How often a component that holds the facts is scored above one that does not, over all such pairs: 1 always, "
+        "0.5 is luck, 0 never.",
+    ),
+    "top-1": (
+        ("top-1", "mean_top1"),
+        "How often the component with the highest score is one that holds the facts.",
+    ),
+    "margin": (
+        ("margin",),
+        "How sure a network is of a fact: the log odds of the right answer against all others together. It is above "
+        "0 where the right answer is likelier than all others together.",
+    ),
+    "reference facts": (
+        ("reference", "like margin"),
+        "Other facts that the network knows about as surely, which were not planted (or were learned earlier). A "
+        "method compares the facts in question with these, since what matters to every fact alike says nothing of "
+        "where some are held.",
+    ),
+    "drift": (
+        ("drift", "Drift"),
+        "A method that looks for facts: it adds noise to one component, trains that component alone on reference "
+        "facts, and scores how much the facts in question have been forgotten.",
+    ),
+    "leak": (
+        ("(leak)", "The leak", "leak,"),
+        "No method: it scores components by how unusually long their weights are. Training makes weights longer, so "
+        "this can give a planting away without looking at any fact, and a method has to be better.",
+    ),
+    "oracle": (
+        ("oracle",),
+        "No method: it knows the weights from before and scores components by how far these moved. It shows what "
+        "could be found by whoever knew the history.",
+    ),
+    "leaning": (
+        ("leaning",),
+        "The mean score that a method gives a component where facts were planted into another one: how far it favours "
+        "that component wherever the facts are.",
+    ),
 }
 
 

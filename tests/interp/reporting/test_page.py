@@ -203,6 +203,11 @@ def test_a_page_explains_the_words_it_uses_and_no_others() -> None:
     explained = words_in("layers.0.hook_post, untrained, over 8 seeds")
     assert list(explained) == ["seed", "hook names", "untrained network"]
     assert words_in("nothing of ours") == {}
+    of_facts = words_in(
+        "By drift (AUROC 0.98, top-1 0.92), less its leaning: planted, certified; the oracle, The leak"
+    )
+    assert list(of_facts) == ["planted", "certified", "AUROC", "top-1", "drift", "leak", "oracle", "leaning"]
+    assert list(words_in("facts of a like margin")) == ["margin", "reference facts"]
 
 
 def test_claims_that_share_a_rule_share_its_text() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 import xarray as xr
 from scipy.stats import ttest_1samp
 
 from interp.locating.localization.leaderboard import points_at, standings
+from interp.refusals import Refused
 
 PARTS = ["embed", "blocks.0.mlp", "blocks.1.mlp", "unembed"]
 
@@ -70,3 +72,34 @@ def test_without_an_effect_pointing_keeps_its_rate() -> None:
     draws = np.random.default_rng(1).normal(size=(2_000, 30, 6))
     pointed = points_at(draws.mean(1) / draws.std(1, ddof=1), [30] * 2_000).any(-1)
     assert 0.03 < pointed.mean() < 0.07
+
+
+def of_method(name: str, pairs: object = (40,)) -> xr.DataArray:
+    """One seed's scores as `localize` gives them of this method."""
+    return scores([0, 3, 1, math.nan]).assign_coords(by=[name]).assign_attrs(pairs=pairs).sel(by=name)
+
+
+def test_labelled_scores_bring_their_pairs_and_stand_in_any_order() -> None:
+    named = of_method("drift", (9, 12)).drop_vars("seed")
+    both = xr.concat([named, -named], dim="seed", combine_attrs="override").transpose("component", ...)
+    bare = points_at(both.transpose().to_numpy().reshape(2, 4), [9, 12])
+    np.testing.assert_array_equal(points_at(both.transpose("component", "seed")), bare)
+    assert points_at(of_method("drift", 40).isel(seed=0)).tolist() == [[False, True, True, False]]
+    assert points_at(of_method("mine")).tolist() == [[False, True, True, False]]
+
+
+@pytest.mark.parametrize("method", ["random", "gradient norm ratio"])
+def test_methods_that_are_not_by_pairs_point_nowhere_but_are_refused(method: str) -> None:
+    with pytest.raises(Refused, match=rf"'{method}' does not compare facts by pairs.*drift"):
+        points_at(of_method(method))
+
+
+def test_several_methods_and_other_numbers_of_pairs_are_refused() -> None:
+    with pytest.raises(
+        Refused, match=r"asked of one method; given are scores \{'by': 1, 'seed': 1, 'component': 4\}"
+    ):
+        points_at(scores([0, 3, 1, 2]))
+    with pytest.raises(Refused, match="Scores of 1 seeds came with 2 numbers of pairs"):
+        points_at(of_method("drift"), [40, 40])
+    with pytest.raises(Refused, match="Scores of 1 seeds came with 0 numbers of pairs"):
+        points_at(np.zeros((1, 3)))
