@@ -4,11 +4,10 @@ The margin is the logit of the true object minus the logsumexp of all others: th
 saturates (0.999 and 0.999999 look alike), a margin does not. Effects depend on it, all the same: what has little to
 lose loses little. And relations differ: networks use their parts for one more than for another. So each fact in
 question is paired with a reference fact of its relation and of nearly the same margin, in each seed by itself, and only
-facts that the seed knows take part: those with a margin above 0, more likely than all else together (more than to
-be the likeliest, which is what accuracy counts). Of a fact in
-several wordings all is averaged: it is one piece of evidence.
-Half of the reference facts, drawn at random, are left to fit things on (means, additive models, probes, a few steps of
-training) and never compared; all wordings of a fact are on one side.
+facts that the seed knows take part: those with a margin above 0, more likely than all else together (more than to be
+the likeliest, which is what accuracy counts). Of a fact in several wordings all is averaged: it is one piece of
+evidence. Half of the reference facts, drawn at random, are left to fit things on (means, additive models, probes,
+a few steps of training) and never compared; all wordings of a fact are on one side.
 
 It misleads where facts in question and reference differ in more than where they are: in how common their words are.
 Drawing at random evens out what is in the same data, not what was different from the start.
