@@ -15,8 +15,8 @@ from torch import Tensor
 
 from models.data.dataset import Dataset
 from models.networks.hooked import HookedModel
-from models.refusals import Refused
 from models.training.answering import Questions, answers, at_answer
+from models.training.question_checks import check_facts
 
 AT_ONCE = 1_000
 
@@ -51,11 +51,8 @@ class Exam:
 
         Raises `Refused` for data that are no facts.
         """
+        check_facts(facts)
         asked = Questions.of(facts, device=model.device, dtype=model.dtype, causal=model.causal)
-        if asked.at is None:
-            raise Refused(
-                f"Facts are token sequences with a position where the answer is due; {facts.name!r} are not."
-            )
         layer = None if component is None else _first_layer(model, component)
         alone = component is not None and _is_last_mlp(model, component)
         entering = None

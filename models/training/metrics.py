@@ -141,6 +141,8 @@ def cut_back(path: Path, step: int) -> list[Row]:
 
 def last_words(metrics: pd.DataFrame) -> str:
     """What the log says at its last epoch, the mean over seeds and the range."""
+    if metrics.empty:
+        return "no log"
     last = metrics[metrics["epoch"] == metrics["epoch"].max()]
     told = [name for name in last.columns if name not in NO_MEASURES and last[name].notna().any()]
     values = {name: last[name].dropna().astype(float) for name in told}

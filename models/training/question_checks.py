@@ -21,13 +21,13 @@ def check_asked(model: HookedModel, **sets: Dataset) -> None:
     for role, data in sets.items():
         if not isinstance(data, Dataset):
             raise Refused(f"{role} is a Dataset, as `Facts.dataset` makes it; given {type(data).__name__}.")
-    _check_facts(*sets.values())
+    check_facts(*sets.values())
     spelt = {role: data.tokenizer.digest for role, data in sets.items() if data.tokenizer is not None}
     for role, digest in spelt.items():
         if model.spelt_with is not None and digest != model.spelt_with:
             raise Refused(
                 f"{role}, {sets[role].name!r}, are spelt with another tokenizer than what the network was trained on: "
-                "the same numbers are other words there. Make them with the tokenizer of its data."
+                "the same numbers are other words there. Make them with that one: own_facts.dataset(data.tokenizer)."
             )
     if len(set(spelt.values())) > 1:
         names = " and ".join(f"{role} ({sets[role].name!r}, {sets[role].tokenizer!r})" for role in spelt)
@@ -55,7 +55,8 @@ def check_apart(facts: Dataset, keeping: Dataset) -> None:
         )
 
 
-def _check_facts(*sets: Dataset) -> None:
+def check_facts(*sets: Dataset) -> None:
+    """Raises `Refused` for data that are no token sequences with a position where one answer is due."""
     for data in sets:
         if (
             data.mask is None
