@@ -105,3 +105,14 @@ def test_tiers_are_drawn_where_there_are_several() -> None:
     one, all_tiers = (set(figures(leaderboard(trials))) for trials in (TRIALS[:4], TRIALS))
     assert one == {"methods", "leaderboard_one_component"}
     assert "tiers" in all_tiers
+
+
+def test_quick_settings_have_seeds_enough_for_a_few_tests_to_agree() -> None:
+    from analyses.where_are_facts import Config as Where
+    from interp.reporting.power import Comparison, fewest_at_once
+
+    for seeds in (Where.quick().seeds, Config.quick().seeds):
+        test = Comparison(seeds, 1)
+        fewest = fewest_at_once(test.smallest_p, [test] * 14, error_rate=0.05)
+        assert fewest is not None
+        assert fewest <= 3
