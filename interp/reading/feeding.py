@@ -97,8 +97,10 @@ def feed_of(
 ) -> Feed:
     """The data as batches for this network; `masked`: whoever asks hands the masks on to it.
 
-    Raises `Refused` for no examples, a table of another length, and padding that the network would read.
+    Raises `Refused` for no examples, a table of another length, padding that the network would read, and tokens of
+    another tokenizer than the network's.
     """
+    refuse_other_spelling(model, data)
     inputs, examples = _parts(data)
     size = BATCH_SIZE if batch_size is None else batch_size
     if size < 1:
@@ -113,6 +115,17 @@ def feed_of(
         )
     mask = _padding(model, data, masked)
     return Feed(inputs, examples, axis, size, *taken_by(model, inputs), mask, padding_of(data))
+
+
+def refuse_other_spelling(model: nn.Module, data: object) -> None:
+    """Raises `Refused` where network and data both say which tokenizer they are spelt with, and it is not the same."""
+    trained_with = getattr(model, "spelt_with", None)
+    given = getattr(getattr(data, "tokenizer", None), "digest", None)
+    if trained_with is not None and given is not None and trained_with != given:
+        raise Refused(
+            "The tokenizer does not fit: these data are spelt with another than the data the network learned, so the "
+            "same numbers are other words. Make them with that one: facts.dataset(trained_data.tokenizer)."
+        )
 
 
 def padding_of(data: object) -> Tensor | None:

@@ -31,6 +31,7 @@ from torch.func import functional_call
 
 from interp.locating.localization.parts import Part
 from interp.measuring.matching import matched_pairs
+from interp.reading.feeding import refuse_other_spelling
 from interp.reading.points import hook_points, seeds_of
 from interp.refusals import Refused
 from interp.writing.edits import Edit, edited
@@ -67,7 +68,9 @@ class Asked:
 
     @classmethod
     def of(cls, model: nn.Module, data: FactData) -> Asked:
-        """Raises `Refused` for data that do not say where answer and subject stand, and for padding that is seen."""
+        """Raises `Refused` for data that do not say where answer and subject stand, for padding that is seen, and for
+        tokens of another tokenizer than the network's."""
+        refuse_other_spelling(model, data)
         examples = getattr(data, "examples", None)
         missing = [name for name in COLUMNS if not isinstance(examples, pd.DataFrame) or name not in examples]
         if missing or not len(data.inputs):

@@ -16,7 +16,9 @@ from known_facts import Bench
 from interp.locating.localization.baselines import weight_change, weight_norm
 from interp.locating.localization.methods import METHODS, localize
 from interp.locating.localization.scores import OfParts, Paired
+from interp.reading.capture import capture
 from interp.refusals import Refused
+from models.data.tokenizers import WordTokenizer
 from models.networks.transformer import Transformer
 from models.refusals import Refused as NoComponent
 
@@ -193,3 +195,16 @@ def test_a_single_misspelt_component_is_told_the_nearest(bench: Bench) -> None:
 
 def test_printed_a_method_says_what_it_measures() -> None:
     assert repr(METHODS["drift"]).startswith("by pairs: How much each margin falls while one part alone")
+
+
+def test_facts_in_other_words_than_the_network_learned_are_refused(bench: Bench) -> None:
+    """The same numbers would be other words."""
+    assert bench.known.tokenizer is not None
+    other = WordTokenizer(tuple(reversed(bench.known.tokenizer.vocabulary)))
+    foreign = replace(bench.known, tokenizer=other)
+    for ask in (
+        lambda: localize(bench.model, bench.planted, foreign, "shrinking"),
+        lambda: capture(bench.model, foreign, "hook_embed"),
+    ):
+        with pytest.raises(Refused, match="spelt with another"):
+            ask()
