@@ -46,7 +46,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
 QUESTION = "Which method finds facts in the component they were planted into?"
-MEASURE = "AUROC of the planted component, mean over those the method can see; of seeds certified in each, where six or more are"
+MEASURE = (
+    "AUROC of the planted component, mean over those the method can see; "
+    "of seeds certified in each where those are six or more"
+)
 HASE = "Hase et al. 2023, https://arxiv.org/abs/2301.04213"
 OWN = "this project"
 

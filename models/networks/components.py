@@ -99,6 +99,10 @@ def _parts(model: Named, kind: str) -> tuple[int, int]:
 
 def _numbers(selected: str, count: int, whole: str) -> list[int]:
     numbers: list[int] = []
+    if re.fullmatch(r"(\d+|\d*:\d*)(,(\d+|\d*:\d*))*", selected) is None:
+        raise Refused(
+            f"Parts are chosen as in {whole}[2], {whole}[0,5,7] or {whole}[0:64]; given [{selected}]."
+        )
     for piece in selected.split(","):
         first, colon, last = piece.partition(":")
         numbers += range(int(first or 0), int(last or count)) if colon else [int(first)]

@@ -186,7 +186,12 @@ def _cross_entropy(exam: Exam, model: HookedModel, rows: Tensor) -> Tensor:
 
 @torch.no_grad()
 def with_old_weights(changed: HookedModel, old: HookedModel, masks: Masks) -> HookedModel:
-    """A copy of `changed` with the masked weights of `old`, a population of the same seeds."""
+    """A copy of `changed` with the masked weights of `old`, a population of the same seeds (`Refused` else)."""
+    if changed.seeds != old.seeds or changed.every_seed != old.every_seed:
+        raise Refused(
+            f"Old weights are those of the same seeds, {changed.every_seed}; given of {old.every_seed}: weights of "
+            "another seed are elsewhere from the start."
+        )
     restored, before = copy.deepcopy(changed), dict(old.named_parameters())
     for name, value in restored.named_parameters():
         if name in masks:

@@ -92,6 +92,11 @@ def parts_of(model: nn.Module, names: Sequence[str] | None) -> list[Part]:
     """
     if isinstance(names, str):
         names = [names]
+    if not _naming(model).components():
+        raise Refused(
+            f"A {type(model).__name__} names no parts that can be scored, as the transformers of `models` do; its "
+            "hooks can be read, edited and patched (`capture`, `edited`, `ablation`, `activation_patching`)."
+        )
     wanted = list(_naming(model).components() if names is None else names)
     parts = [_part(model, name) for name in wanted]
     if len(parts) < 2 or len(set(wanted)) < len(wanted):

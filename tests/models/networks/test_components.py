@@ -74,3 +74,12 @@ def test_heads_that_share_keys_cannot_be_told_apart() -> None:
     shared = Transformer(TransformerConfig(20, 5, d_model=16, heads=4, key_heads=2))
     with pytest.raises(Refused, match="share keys"):
         weights_of(shared, "blocks.0.attn[0]")
+
+
+@pytest.mark.parametrize("selected", [",5", "1:2:3", "5,", ":"])
+def test_parts_are_chosen_by_numbers_and_ranges(model: Transformer, selected: str) -> None:
+    if selected == ":":
+        assert all(bool(mask.any()) for mask in weights_of(model, "blocks.0.mlp[:]").values())
+        return
+    with pytest.raises(Refused, match="Parts are chosen as in"):
+        weights_of(model, f"blocks.0.mlp[{selected}]")

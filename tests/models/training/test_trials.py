@@ -213,3 +213,9 @@ def test_rehearsal_is_the_same_every_time_and_from_the_cache(made: Planter) -> N
         rehearse(made.base, made.facts, steps=0)
     with pytest.raises(Refused, match="population"):
         rehearse(made.base.member(0), made.facts)
+
+
+def test_old_weights_are_of_the_same_seeds(made: Planter) -> None:
+    swapped = type(made.base)(made.base.config, seeds=[1, 0])
+    with pytest.raises(Refused, match="of the same seeds"):
+        lasting(made.base, swapped, made.parts("one component"), facts=made.facts, others=made.facts)
