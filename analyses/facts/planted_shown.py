@@ -81,7 +81,7 @@ def figures(board: pd.DataFrame) -> dict[str, Any]:
     first = [
         interp.Spot.over_seeds(method, "mean over components", values)
         for method in sorted(
-            set(board["method"]), key=lambda m: -float(of_seed(board, tiers[0], m).mean() or 0)
+            dict.fromkeys(board["method"]), key=lambda m: -float(of_seed(board, tiers[0], m).mean() or 0)
         )
         for values in [of_seed(board, tiers[0], method).dropna().to_numpy()]
         if len(values) > 1

@@ -84,9 +84,9 @@ def _on_seeds(seeds: int, tests: Sequence[Comparison], *, error_rate: float, uni
         needed = fewest_at_once(refuting, tests, error_rate=error_rate)
         if needed not in (1, either):
             outcome = (
-                "no claim can be"
+                "no such claim can be"
                 if needed is None
-                else f"{_of_them(needed, tests)} have to agree for a claim to be"
+                else f"{_of_them(needed, tests)} have to agree for such a claim to be"
             )
             said.append(
                 f"Against {controls} controls the smallest p of a refutation is {refuting:.2g}: with {units} "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -116,3 +117,11 @@ def test_quick_settings_have_seeds_enough_for_a_few_tests_to_agree() -> None:
         fewest = fewest_at_once(test.smallest_p, [test] * 14, error_rate=0.05)
         assert fewest is not None
         assert fewest <= 3
+
+
+def test_methods_of_one_standing_are_drawn_in_the_order_of_the_leaderboard() -> None:
+    drift = leaderboard(TRIALS[:4]).query("method == 'drift'")
+    names = [f"twin {place}" for place in (7, 2, 9, 4, 1)]
+    board = pd.concat([drift.assign(method=name) for name in names], ignore_index=True)
+    places = [figures(board)["methods"].alt.index(name) for name in names]
+    assert places == sorted(places)

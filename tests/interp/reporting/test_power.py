@@ -91,7 +91,7 @@ def test_refuting_against_several_controls_takes_more_and_that_is_said() -> None
     [said] = remarks([Comparison(6, 3)], error_rate=0.05)
     assert (
         said
-        == "Against 3 controls the smallest p of a refutation is 0.094: with 6 seeds no claim can be refuted."
+        == "Against 3 controls the smallest p of a refutation is 0.094: with 6 seeds no such claim can be refuted."
     )
 
 
