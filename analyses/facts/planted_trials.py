@@ -14,6 +14,8 @@ import numpy as np
 
 import interp
 import models
+from analyses.facts.kept import kept
+from models.training.digests import network_digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +103,7 @@ def methods(base: models.HookedModel) -> dict[str, interp.Method]:
 
 
 def examined(task: tuple[World, models.Tier, tuple[str, ...]]) -> Examined:
-    """One trial, planted now or found in the cache, and every method's scores of it."""
+    """One trial and every method's scores of it: planted and asked now, or found in the cache."""
     world, tier, into = task
     made = planter(world)
     trial = made.trial(tier, into)
@@ -116,15 +118,32 @@ def examined(task: tuple[World, models.Tier, tuple[str, ...]]) -> Examined:
     )
     if trial.model is None:
         return told(scores=None, why_not="no seed's planting was certified")
-    base = made.base if not trial.left_out else members(made.base, trial.model.every_seed)
-    chosen = methods(base) | {LEAK: interp.OfParts(interp.weight_norm(made.base))}
     try:
-        scores = interp.localize(
-            trial.model, trial.facts, trial.reference, chosen, components=trial.components
-        )
+        return told(scores=scored(trial, made.base))
     except interp.TooFewPairs as error:
         return told(scores=None, why_not=str(error))
-    return told(scores=scores)
+
+
+def scored(trial: models.Trial, before: models.HookedModel) -> xr.DataArray:
+    """What every method says of a trial, `[by, seed, component]`: asked now or found in the cache.
+
+    `before`: the networks, of these seeds and others, before anything was planted.
+    """
+    model = trial.model
+    assert model is not None
+    base = members(before, model.every_seed) if trial.left_out else before
+    chosen = methods(base) | {LEAK: interp.OfParts(interp.weight_norm(before))}
+    asked = {
+        "networks": [network_digest(one) for one in (model, before)],
+        "facts": [trial.facts.digest, trial.reference.digest],
+        "methods": list(chosen),
+        "components": trial.components,
+    }
+    return kept(
+        "scores",
+        asked,
+        lambda: interp.localize(model, trial.facts, trial.reference, chosen, components=trial.components),
+    )
 
 
 def members(model: models.HookedModel, seeds: Iterable[int]) -> models.HookedModel:

@@ -16,8 +16,11 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
+
 from models.data.dataset import Dataset
 from models.networks.families import CLASSES
+from models.networks.hooked import HookedModel
 from models.training.recipes import Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +45,16 @@ def recipe_digest(recipe: Recipe, data: Dataset) -> str:
         "torch": version("torch").split("+")[0],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def network_digest(model: HookedModel) -> str:
+    """SHA-256 over a trained network: its config, seeds, weights, and the tokenizer it learned with."""
+    digest = hashlib.sha256()
+    told = {"network": asdict(model.config), "seeds": model.every_seed, "spelt_with": model.spelt_with}
+    digest.update(json.dumps(told, sort_keys=True).encode())
+    for name, value in model.state_dict().items():
+        digest.update(name.encode() + value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 @cache

@@ -27,7 +27,7 @@ from models.networks.hooked import HookedModel
 from models.networks.saving import load_model, save_model
 from models.refusals import BadFile
 from models.training.certificates import Certificate
-from models.training.digests import code_digest
+from models.training.digests import code_digest, network_digest
 from models.training.planting import ADAM, Planting, check_planting, plant
 from models.training.question_checks import check_asked
 from models.training.rehearsal import rehearse
@@ -74,14 +74,8 @@ def rehearsed(model: HookedModel, facts: Dataset, *, steps: int = 400) -> Hooked
 
 def _folder(kind: str, model: HookedModel, asked: dict[str, Any], shaping: str) -> Path:
     """Where the cache keeps it: named by all that decides it."""
-    weights = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        weights.update(name.encode() + value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     parts = asked | {
-        "network": asdict(model.config),
-        "seeds": model.every_seed,
-        "spelt_with": model.spelt_with,
-        "weights": weights.hexdigest(),
+        "network": network_digest(model),
         "code": code_digest(model.config.family, shaping),
         "torch": version("torch").split("+")[0],
     }
