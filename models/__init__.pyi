@@ -63,6 +63,7 @@ from .networks.translating import translate as translate
 from .networks.vit import ViT as ViT
 from .networks.vit_config import ViTConfig as ViTConfig
 from .training.certificates import Certificate as Certificate
+from .training.digests import network_digest as network_digest
 from .training.knowing import known as known
 from .training.lasting import Lasting as Lasting
 from .training.lasting import lasting as lasting

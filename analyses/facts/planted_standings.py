@@ -35,9 +35,8 @@ def of_seed(
     Of seeds certified at every such place, where those are six or more (fewer decide nothing); else of each over the
     places it has.
     """
-    rows = board[board["tier"] == tier].pivot_table(
-        index=["component", "seed"], columns="method", values=figure, dropna=False
-    )
+    own = board[board["tier"] == tier].set_index(["component", "seed", "method"])
+    rows = own[figure].unstack("method")
     if not {method, like or method} <= set(rows.columns):  # no planting of this tier was certified
         return rows.iloc[:0].mean(axis=1)
     seen = rows[rows[like or method].notna()][method].unstack("component")

@@ -15,7 +15,6 @@ import numpy as np
 import interp
 import models
 from analyses.facts.kept import kept
-from models.training.digests import network_digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,7 +133,7 @@ def scored(trial: models.Trial, before: models.HookedModel) -> xr.DataArray:
     base = members(before, model.every_seed) if trial.left_out else before
     chosen = methods(base) | {LEAK: interp.OfParts(interp.weight_norm(before))}
     asked = {
-        "networks": [network_digest(one) for one in (model, before)],
+        "networks": [models.network_digest(one) for one in (model, before)],
         "facts": [trial.facts.digest, trial.reference.digest],
         "methods": list(chosen),
         "components": trial.components,
