@@ -19,7 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.locating.localization.asking import Asked, Inquiry
+from interp.locating.localization.asking import Asked
+from interp.locating.localization.inquiry import Inquiry
 from interp.locating.localization.parts import Part
 from interp.reading.capture import capture
 from interp.refusals import Refused

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from interp.locating.localization.asking import Inquiry
+from interp.locating.localization.inquiry import Inquiry
 from interp.locating.localization.parts import Part
 from interp.locating.localization.scores import Measure
 from interp.locating.localization.weights import lengths

@@ -26,7 +26,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.adam import adam
 
-from interp.locating.localization.asking import Asked, Inquiry
+from interp.locating.localization.asking import Asked
+from interp.locating.localization.inquiry import Inquiry
 from interp.locating.localization.parts import Part
 from interp.locating.localization.weights import changed_weights
 

@@ -23,7 +23,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from interp.locating.localization.asking import Asked, Inquiry, margins
+from interp.locating.localization.asking import Asked, margins
+from interp.locating.localization.inquiry import Inquiry
 from interp.locating.localization.parts import Part
 from interp.reading.capture import capture
 from interp.reading.points import hook_points

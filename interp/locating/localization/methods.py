@@ -18,7 +18,7 @@ import xarray as xr
 from torch import nn
 
 from interp.locating.localization.ablation import additive_ablation, mean_ablation, resample_ablation
-from interp.locating.localization.asking import FactData, Inquiry
+from interp.locating.localization.asking import FactData
 from interp.locating.localization.baselines import RandomScores
 from interp.locating.localization.drift import drift
 from interp.locating.localization.gradients import (
@@ -26,6 +26,7 @@ from interp.locating.localization.gradients import (
     gradient_times_activation,
     integrated_gradients_over_neurons,
 )
+from interp.locating.localization.inquiry import Inquiry
 from interp.locating.localization.parts import parts_of
 from interp.locating.localization.reading_out import direct_attribution, key_value_reading, readability
 from interp.locating.localization.scores import Inquiring, Method, OfParts, Paired

@@ -23,7 +23,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.locating.direct import direct_logit_attribution
-from interp.locating.localization.asking import Asked, Inquiry, last_layer
+from interp.locating.localization.asking import Asked, last_layer
+from interp.locating.localization.inquiry import Inquiry
 from interp.locating.localization.parts import Part
 from interp.measuring.linear import scores
 from interp.measuring.ridge import fit_ridge

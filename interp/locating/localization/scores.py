@@ -18,7 +18,8 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from interp.locating.localization.asking import FactData, Inquiry
+from interp.locating.localization.asking import FactData
+from interp.locating.localization.inquiry import Inquiry
 from interp.locating.localization.parts import Part, parts_of
 from interp.measuring.matching import standardised_difference
 from interp.reading.capture import evaluating

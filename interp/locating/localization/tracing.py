@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.locating.localization.asking import Inquiry
+from interp.locating.localization.inquiry import Inquiry
 from interp.locating.localization.parts import Part
 from interp.reading.capture import capture
 from interp.writing.edits import Edit, patch

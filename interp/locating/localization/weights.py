@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from interp.locating.localization.asking import Inquiry
+from interp.locating.localization.inquiry import Inquiry
 from interp.locating.localization.parts import Part
 
 SHRUNK_TO = 0.8

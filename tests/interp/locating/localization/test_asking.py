@@ -12,7 +12,8 @@ import torch
 from known_facts import Bench, Prompts, own_answers
 from torch import nn
 
-from interp.locating.localization.asking import Asked, Inquiry, margins
+from interp.locating.localization.asking import Asked, margins
+from interp.locating.localization.inquiry import Inquiry
 from interp.locating.localization.methods import METHODS
 from interp.locating.localization.parts import parts_of
 from interp.measuring.matching import pooled_deviation

@@ -24,13 +24,14 @@ from interp.locating.localization.ablation import (
     mean_ablation,
     resample_ablation,
 )
-from interp.locating.localization.asking import Asked, Inquiry, margins
+from interp.locating.localization.asking import Asked, margins
 from interp.locating.localization.drift import drift
 from interp.locating.localization.gradients import (
     gradient_norm_ratio,
     gradient_times_activation,
     integrated_gradients_over_neurons,
 )
+from interp.locating.localization.inquiry import Inquiry
 from interp.locating.localization.parts import Part, parts_of
 from interp.locating.localization.reading_out import direct_attribution, key_value_reading, readability
 from interp.locating.localization.tracing import causal_tracing

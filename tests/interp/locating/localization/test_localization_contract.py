@@ -227,8 +227,8 @@ def test_the_whole_attention_is_all_its_heads(bench: Bench, model: Any) -> None:
 
 
 def test_a_set_of_neurons_is_the_sum_of_its_halves_where_effects_add(bench: Bench, model: Any) -> None:
-    from interp.locating.localization.asking import Inquiry
     from interp.locating.localization.gradients import gradient_times_activation
+    from interp.locating.localization.inquiry import Inquiry
     from interp.locating.localization.parts import parts_of
     from interp.locating.localization.reading_out import direct_attribution, key_value_reading
 

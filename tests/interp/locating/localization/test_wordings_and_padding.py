@@ -12,9 +12,9 @@ import pytest
 import torch
 from known_facts import SIZES, Bench
 
-from interp.locating.localization.asking import Inquiry
 from interp.locating.localization.baselines import weight_change
 from interp.locating.localization.drift import drift
+from interp.locating.localization.inquiry import Inquiry
 from interp.locating.localization.methods import METHODS, localize
 from interp.locating.localization.parts import parts_of
 from interp.locating.localization.scores import OfParts, TooFewPairs
