@@ -1,7 +1,8 @@
 """What the methods say of a planting, kept in the cache: asked once, found again while nothing that decides it moves.
 
-Networks, facts, every file of `interp` and the versions of the libraries that count are in the name of the file. So a
-report is written again in seconds, as it is from cached networks, and a method that is changed is asked anew.
+Networks, facts, every file of `interp` and of `models` (a network's answers are its code's, too) and the versions of
+the libraries that count are in the name of the file. So a report is written again in seconds, and what is changed is
+asked anew.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import interp
+import models
 from models.data.fetch import cache_folder
 from models.files import FORMAT, read_record, write_file
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 LIBRARIES = ("torch", "numpy", "scipy", "xarray")
+FLOORS = tuple(Path(str(floor.__file__)).parent for floor in (interp, models))
 
 
 def kept(kind: str, asked: Mapping[str, object], make: Callable[[], xr.DataArray]) -> xr.DataArray:
@@ -31,7 +34,7 @@ def kept(kind: str, asked: Mapping[str, object], make: Callable[[], xr.DataArray
     """
     import xarray
 
-    parts = dict(asked) | {"code": code_of_interp(), "libraries": [version(name) for name in LIBRARIES]}
+    parts = dict(asked) | {"code": code_of(*FLOORS), "libraries": [version(name) for name in LIBRARIES]}
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     file = cache_folder() / kind / f"{digest[:32]}.json"
     if file.exists():
@@ -43,10 +46,10 @@ def kept(kind: str, asked: Mapping[str, object], make: Callable[[], xr.DataArray
 
 
 @cache
-def code_of_interp() -> str:
-    """SHA-256 over every Python file of `interp`."""
-    folder = Path(str(interp.__file__)).parent
+def code_of(*folders: Path) -> str:
+    """SHA-256 over every Python file in these folders."""
     digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*.py")):
-        digest.update(f"{file.relative_to(folder)}\n".encode() + file.read_bytes())
+    for folder in folders:
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(f"{folder.name}/{file.relative_to(folder)}\n".encode() + file.read_bytes())
     return digest.hexdigest()

@@ -23,62 +23,68 @@ def figures(
     gone: xr.Dataset,
 ) -> dict[str, Any]:
     """What is readable, what is used, and where facts learned last are held, if a method passed that can say so."""
-    with_old = [
+    drawn = {"readable": readable(decoding), "used": used(lost), "old_weights": old_weights(gone)}
+    return drawn | {"held": held(found, passed)} if passed else drawn
+
+
+def readable(decoding: interp.Decoding) -> Any:
+    """The object, decoded from each output, beside the controls."""
+    controls = ("untrained network", "shuffled labels")
+    spots = [
+        interp.Spot.over_seeds(component(str(hook)), name, decoding.under(str(hook), name))
+        for name in ("trained", *controls)
+        for hook in decoding.accuracy["hook"].to_numpy()
+    ]
+    return interp.interval_plot(
+        spots,
+        measure="accuracy of the probe",
+        caption="How well the object is decoded, at the answer, from what each attention and MLP puts out; for "
+        "facts that the probe was not fitted on. Intervals over seeds. "
+        f"{above(spots, 'trained', controls)} {of_series([spot for spot in spots if spot.series == 'trained'])}",
+    )
+
+
+def used(lost: xr.DataArray) -> Any:
+    """What is lost without each output, position by position."""
+    shares = lost.mean("seed").round(2)
+    return interp.heatmap(
+        shares,
+        measure="share of the facts lost",
+        caption="How many facts are lost when an output at a position is replaced by another fact's (0 and 1: the "
+        f"subject, 2: the relation, where the answer is due). Mean over seeds. {cells(shares)}",
+    )
+
+
+def old_weights(gone: xr.Dataset) -> Any:
+    """What goes with each component's old weights."""
+    spots = [
         interp.Spot.over_seeds(str(name), kind, gone[key].sel(component=name).to_numpy())
         for kind, key in (("learned last", "late"), ("older", "older"))
         for name in gone["component"].to_numpy()
     ]
-    conditions = {
-        "trained": ("trained", "true"),
-        "untrained": ("untrained", "true"),
-        "shuffled labels": ("trained", "shuffled"),
-    }
+    return interp.interval_plot(
+        spots,
+        measure="share of the facts lost",
+        caption="Facts that go when a component gets back the weights it had before the last tenth was learned. "
+        f"Intervals over seeds. {above(spots, 'learned last', ['older'])} {of_series(spots)}",
+    )
+
+
+def held(found: xr.DataArray, passed: Sequence[str]) -> Any:
+    """The scores of the methods that passed, and luck's."""
     spots = [
-        interp.Spot.over_seeds(
-            component(str(hook)), name, decoding.of(str(hook), network=network, labels=labels)
-        )
-        for name, (network, labels) in conditions.items()
-        for hook in decoding.accuracy["hook"].to_numpy()
-    ]
-    shown = [*passed, FLOOR]
-    standing = [
         interp.Spot.over_seeds(str(name), method, found.sel(by=method, component=name).to_numpy())
-        for method in shown
+        for method in (*passed, FLOOR)
         for name in found["component"].to_numpy()
         if not bool(found.sel(by=method, component=name).isnull().any())
     ]
-    controls = [name for name in conditions if name != "trained"]
-    used = lost.mean("seed").round(2)
-    drawn = {
-        "readable": interp.interval_plot(
-            spots,
-            measure="accuracy of the probe",
-            caption="How well the object is decoded, at the answer, from what each attention and MLP puts out; for "
-            "facts that the probe was not fitted on. Intervals over seeds. "
-            f"{above(spots, 'trained', controls)} {of_series([spot for spot in spots if spot.series == 'trained'])}",
-        ),
-        "used": interp.heatmap(
-            used,
-            measure="share of the facts lost",
-            caption="How many facts are lost when an output at a position is replaced by another fact's (0 and 1: the "
-            f"subject, 2: the relation, where the answer is due). Mean over seeds. {cells(used)}",
-        ),
-        "old_weights": interp.interval_plot(
-            with_old,
-            measure="share of the facts lost",
-            caption="Facts that go when a component gets back the weights it had before the last tenth was learned. "
-            f"Intervals over seeds. {above(with_old, 'learned last', ['older'])} {of_series(with_old)}",
-        ),
-    }
-    if passed:
-        drawn["held"] = interp.interval_plot(
-            standing,
-            measure="score (standardised difference), less its leaning",
-            caption="Facts learned last against older facts of a like margin, by the methods that passed where the "
-            "truth is known, less what they give components where facts were planted elsewhere; beside them luck. "
-            f"Intervals over seeds. {of_series(standing)}",
-        )
-    return drawn
+    return interp.interval_plot(
+        spots,
+        measure="score (standardised difference), less its leaning",
+        caption="Facts learned last against older facts of a like margin, by the methods that passed where the "
+        "truth is known, less what they give components where facts were planted elsewhere; beside them luck. "
+        f"Intervals over seeds. {of_series(spots)}",
+    )
 
 
 def compared(scores: xr.DataArray) -> str:

@@ -39,8 +39,18 @@ def test_what_is_kept_comes_again_to_the_last_bit_and_is_not_asked_again(cache: 
 def test_other_facts_or_other_code_are_asked_anew(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept("scores", {"facts": "a"}, lambda: scores(0.7))
     assert float(kept("scores", {"facts": "b"}, lambda: scores(0.8))[0, 0, 0]) == 0.8
-    monkeypatch.setattr(keeping, "code_of_interp", lambda: "changed")
+    monkeypatch.setattr(keeping, "code_of", lambda *folders: "changed")
     assert float(kept("scores", {"facts": "a"}, lambda: scores(0.9))[0, 0, 0]) == 0.9
+
+
+def test_the_code_is_that_of_networks_and_methods_and_moves_with_any_file(tmp_path: Path) -> None:
+    assert [folder.name for folder in keeping.FLOORS] == ["interp", "models"]
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "method.py").write_text("a = 1")
+    before = keeping.code_of.__wrapped__(tmp_path)
+    assert before == keeping.code_of.__wrapped__(tmp_path)
+    (tmp_path / "inner" / "method.py").write_text("a = 2")
+    assert keeping.code_of.__wrapped__(tmp_path) != before
 
 
 def test_of_what_fails_nothing_is_kept(cache: Path) -> None:

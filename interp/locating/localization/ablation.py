@@ -27,9 +27,8 @@ from interp.refusals import Refused
 from interp.writing.edits import patch
 
 PENALTY = 0.01
-Replacing = Callable[
-    [Tensor, Inquiry], Tensor
-]  # other facts' output -> what stands in its place for facts asked
+# from other facts' output: what stands in its place for the facts asked
+Replacing = Callable[[Tensor, Inquiry], Tensor]
 
 
 def mean_ablation(inquiry: Inquiry, parts: Sequence[Part]) -> Float[Tensor, "*seed part example"]:

@@ -111,6 +111,13 @@ class Asked:
         resid = _called(model, weights, inputs, **starting, stop_at_layer=last)
         return _called(model, weights, self.at_answer(resid, keep=True), start_at_layer=last).squeeze(-2)
 
+    @torch.no_grad()
+    def entering(
+        self, model: nn.Module, layer: int | None
+    ) -> Float[Tensor, "*seed example pos d_model"] | None:
+        """What enters a layer when nothing is changed; None, from the beginning: tokens do."""
+        return None if layer is None else model(self.inputs, stop_at_layer=layer)
+
     def at_answer(self, tensor: Tensor, *, keep: bool = False) -> Tensor:
         """What stands `[*seed, example, pos, …]` where the answer is due; `keep`: with a pos axis of length one."""
         return take_positions(tensor, self.positions["answer_pos"][:, None], keep=keep)

@@ -22,11 +22,10 @@ from copy import deepcopy
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.adam import adam
 
-from interp.locating.localization.asking import Asked
 from interp.locating.localization.inquiry import Inquiry
 from interp.locating.localization.parts import Part
 from interp.locating.localization.weights import changed_weights
@@ -47,7 +46,7 @@ def _drifted(inquiry: Inquiry, part: Part) -> dict[str, Tensor]:
     randomness = torch.Generator().manual_seed(0)
     disturbed = _disturbed(inquiry, part, randomness)
     masks, layer = part.weights(inquiry.model), inquiry.first_layer(part)
-    entering = _entering(inquiry.model, inquiry.others, layer)
+    entering = inquiry.others.entering(inquiry.model, layer)
     working = deepcopy(inquiry.model).requires_grad_(False)
     own = {name: weight for name, weight in working.named_parameters() if name in disturbed}
     for name, weight in own.items():
@@ -102,12 +101,6 @@ def _adam(weights: Sequence[Tensor]) -> Callable[[list[Tensor]], None]:
         )
 
     return step
-
-
-@torch.no_grad()
-def _entering(model: nn.Module, facts: Asked, layer: int | None) -> Tensor | None:
-    """What enters the layer, `[*seed, example, pos, d_model]`, which nothing before it moves; None: tokens do."""
-    return None if layer is None else model(facts.inputs, stop_at_layer=layer)
 
 
 def _loss(logits: Float[Tensor, "*seed example token"], targets: Tensor) -> Tensor:

@@ -1,12 +1,12 @@
 """Who is asked, and who is compared with whom: facts in question, each beside a peer.
 
-Effects depend on the margin: what has little to lose loses little. And relations differ: networks use their parts for
-one more than for another. So each fact in question is paired with a reference fact of its relation and of nearly the
-same margin, in each seed by itself, and only facts that the seed knows take part: those with a margin above 0, more
-likely than all else together (more than to be the likeliest, which is what accuracy counts). Of a fact in several
-wordings all is averaged: it is one piece of evidence. Half of the reference facts, drawn at random, are left to fit
-things on (means, additive models, probes, a few steps of training) and never compared; all wordings of a fact are on
-one side.
+Effects depend on the margin: what has little to lose loses little. And relations are unlike each other: held against
+facts of all relations, facts of one point at parts though nothing was planted. So each fact in question is paired with
+a reference fact of its relation and of nearly the same margin, in each seed by itself, and only facts that the seed
+knows take part: those with a margin above 0, more likely than all else together (more than to be the likeliest, which
+is what accuracy counts). Of a fact in several wordings all is averaged: it is one piece of evidence. Half of the
+reference facts, drawn at random, are left to fit things on (means, additive models, probes, a few steps of training)
+and never compared; all wordings of a fact are on one side.
 
 It misleads where facts in question and reference differ in more than where they are: in how common their words are.
 Drawing at random evens out what is in the same data, not what was different from the start.
@@ -148,11 +148,8 @@ class Inquiry:
 
     def entering(self, layer: int | None) -> Float[Tensor, "*seed example pos d_model"] | None:
         """What enters a layer when nothing is changed; None, from the beginning: tokens do."""
-        if layer is None:
-            return None
         if layer not in self._entering:
-            with torch.no_grad():
-                self._entering[layer] = self.model(self.asked.inputs, stop_at_layer=layer)
+            self._entering[layer] = self.asked.entering(self.model, layer)
         return self._entering[layer]
 
     @cached_property
@@ -160,7 +157,7 @@ class Inquiry:
         return last_layer(self.model)
 
     @cached_property
-    def _entering(self) -> dict[int, Tensor]:
+    def _entering(self) -> dict[int | None, Tensor | None]:
         return {}
 
 
